@@ -1,0 +1,173 @@
+"""Verification of the workspace: what to run, on which Python, with what installed.
+
+What to install stands in the root ``pyproject.toml`` and in those of the packages; it is read
+here, not repeated. ``CONTRIBUTING.md`` says what each session is for.
+"""
+
+from __future__ import annotations
+
+import os
+import shutil
+import sys
+from pathlib import Path
+from typing import Any
+
+import nox
+from packaging.requirements import Requirement
+from packaging.utils import canonicalize_name
+
+nox.needs_version = ">=2025.10.14"
+nox.options.sessions = ["tests", "lint", "types"]
+# With CI=true nox would turn a Python that this machine lacks into a failure.
+nox.options.error_on_missing_interpreters = False
+
+ROOT = Path(__file__).parent
+DIST = ROOT / "dist"
+# A folder for one JUnit file per pytest run, so that a caller can add them up.
+RESULTS_VARIABLE = "DOCKERPARALLEL_RESULTS"
+
+
+def load_members() -> dict[str, dict[str, Any]]:
+    """Return each package's folder (relative to the root) and its parsed ``pyproject.toml``."""
+    workspace = nox.project.load_toml(ROOT / "pyproject.toml")
+    members = workspace["tool"]["hatch"]["envs"]["default"]["workspace"]["members"]
+    folders = [member if isinstance(member, str) else member["path"] for member in members]
+    return {folder: nox.project.load_toml(ROOT / folder / "pyproject.toml") for folder in folders}
+
+
+MEMBERS = load_members()
+FOLDERS = {canonicalize_name(data["project"]["name"]): name for name, data in MEMBERS.items()}
+PYTHONS = nox.project.python_versions(MEMBERS["packages/core"])
+
+
+def group(name: str) -> tuple[str, ...]:
+    """Return the requirements of one dependency group of the root."""
+    return nox.project.dependency_groups(nox.project.load_toml(ROOT / "pyproject.toml"), name)
+
+
+def test_group(folder: str) -> tuple[str, ...]:
+    """Return what one package's own tests need beyond pytest."""
+    return nox.project.dependency_groups(MEMBERS[folder], "test")
+
+
+def install_workspace(session: nox.Session, *requirements: str) -> None:
+    """Install every package editable, its test group, and `requirements`, in one pip run.
+
+    One run, or pip would look on the index for the packages that stand here.
+    """
+    own = [f"--editable={folder}" for folder in MEMBERS]
+    tests = [requirement for folder in MEMBERS for requirement in test_group(folder)]
+    session.install(*own, *tests, *requirements)
+
+
+def wheels_for(*requirements: str) -> list[str]:
+    """Turn requirements into pip arguments that take our own packages from the built wheels.
+
+    A package of ours is replaced by the path of its wheel, and the packages of ours that it
+    depends on are added, so that pip never asks the index for one of them.
+    """
+    arguments: list[str] = []
+    waiting = [Requirement(text) for text in requirements]
+    seen: set[str] = set()
+    while waiting:
+        requirement = waiting.pop()
+        folder = FOLDERS.get(canonicalize_name(requirement.name))
+        if folder is None or str(requirement) in seen:
+            continue
+        seen.add(str(requirement))
+        (wheel,) = DIST.glob(f"{requirement.name.replace('-', '_')}-*.whl")
+        extras = f"[{','.join(sorted(requirement.extras))}]" if requirement.extras else ""
+        arguments.append(f"{wheel}{extras}")
+        waiting += [Requirement(text) for text in MEMBERS[folder]["project"]["dependencies"]]
+    foreign = [
+        text for text in requirements if canonicalize_name(Requirement(text).name) not in FOLDERS
+    ]
+    return [*arguments, *foreign]
+
+
+def run_pytest(session: nox.Session, *arguments: str) -> None:
+    """Run pytest with the arguments after ``--``, else with `arguments`."""
+    results = os.environ.get(RESULTS_VARIABLE)
+    file = "".join(letter if letter.isalnum() else "-" for letter in session.name)
+    report = [f"--junitxml={Path(results) / file}.xml"] if results else []
+    session.run("pytest", *report, *(session.posargs or arguments))
+
+
+@nox.session
+def tests(session: nox.Session) -> None:
+    """Test the whole workspace on the running Python (-- takes pytest's arguments)."""
+    install_workspace(session, *group("test"), *group("demo"))
+    run_pytest(session)
+
+
+@nox.session(python=PYTHONS, requires=["build"])
+@nox.parametrize("package", [nox.param(folder, id=Path(folder).name) for folder in MEMBERS])
+def matrix(session: nox.Session, package: str) -> None:
+    """Test one package's wheel on one Python, with only what it declares installed."""
+    name = MEMBERS[package]["project"]["name"]
+    session.install(*wheels_for(name))
+    # Before anything for the tests comes in, which could hide an undeclared dependency.
+    session.run("python", "-I", "tools/import_alone.py", name.replace("-", "_"))
+    session.install(*wheels_for(name, *test_group(package)), *group("test"))
+    run_pytest(session, f"{package}/tests")
+
+
+@nox.session
+def lint(session: nox.Session) -> None:
+    """Check style and formatting by ruff."""
+    session.install(*group("lint"))
+    session.run("ruff", "check", *session.posargs, ".")
+    session.run("ruff", "format", "--check", ".")
+
+
+@nox.session
+def types(session: nox.Session) -> None:
+    """Check types by mypy --strict, tests and scripts included."""
+    install_workspace(session, *group("test"), *group("demo"), *group("types"))
+    sources = [f"{folder}/src" for folder in MEMBERS]
+    session.run("mypy", *sources, "noxfile.py", "conftest.py", "tools", "examples")
+    # One run for each folder of tests: each may have a conftest.py, a name that clashes.
+    for folder in [*(f"{folder}/tests" for folder in MEMBERS), "tests/integration"]:
+        session.run("mypy", folder)
+
+
+@nox.session
+def build(session: nox.Session) -> None:
+    """Build wheel and sdist of every package with hatch into dist/."""
+    session.install(*group("build"))
+    shutil.rmtree(DIST, ignore_errors=True)
+    # Hatch keeps its build environments there, not in the developer's home.
+    session.env["HATCH_DATA_DIR"] = session.create_tmp()
+    for folder in MEMBERS:
+        with session.chdir(folder):
+            session.run("hatch", "build", "-t", "wheel", "-t", "sdist", str(DIST))
+
+
+@nox.session(requires=["build"])
+def wheels(session: nox.Session) -> None:
+    """Check the built wheels and sdists, and run a task with nothing else installed."""
+    session.run("python", "tools/compare_sdists.py", str(DIST))
+    session.install(
+        *wheels_for(
+            "dockerparallel",
+            "dockerparallel-local-process-provider",
+            "dockerparallel-redis-queue-container[embedded]",
+        )
+    )
+    with session.chdir(session.create_tmp()):
+        session.run("python", "-m", "dockerparallel", "extensions")
+        session.run("python", str(ROOT / "tools" / "run_one_task.py"))
+
+
+@nox.session(venv_backend="none")
+def docker_engine(session: nox.Session) -> None:
+    """Start a Docker engine where none answers (Debian or Ubuntu, as root)."""
+    session.run(sys.executable, "tools/docker_engine.py", external=True)
+
+
+@nox.session
+def demo(session: nox.Session) -> None:
+    """Search hyper-parameters on a local cluster (-- takes the script's arguments)."""
+    own = [f"--editable={folder}" for folder in MEMBERS]
+    session.install(*own, "dockerparallel-redis-queue-container[embedded]", *group("demo"))
+    session.run("python", "examples/digits_search.py", *session.posargs)
