@@ -41,7 +41,7 @@ def read_secret(name: str, environ: Mapping[str, str] | None = None) -> str | No
     -------
     str or None
         The secret: the environment variable of that name where there is one, else the content of
-        the file of that name in the secrets folder, without trailing line breaks, else ``None``.
+        the file of that name in the secrets folder, whole, else ``None``.
 
     Raises
     ------
@@ -54,6 +54,6 @@ def read_secret(name: str, environ: Mapping[str, str] | None = None) -> str | No
         return value
     folder = Path(source.get(SECRETS_DIR_VARIABLE, DEFAULT_SECRETS_DIR))
     try:
-        return (folder / name).read_text(encoding="utf-8").rstrip("\r\n")
+        return (folder / name).read_bytes().decode("utf-8")
     except (FileNotFoundError, NotADirectoryError):
         return None

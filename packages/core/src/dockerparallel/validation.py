@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import re
 from collections.abc import Mapping
 from typing import Any
@@ -32,6 +33,15 @@ def check_bool(name: str, value: object) -> bool:
     if not isinstance(value, bool):
         raise InvalidTypeError(f"{name} must be True or False, not {value!r}.")
     return value
+
+
+def check_seconds(name: str, value: object) -> float:
+    """Return ``value`` if it is a finite number of seconds above 0."""
+    if isinstance(value, bool) or not isinstance(value, int | float):
+        raise InvalidTypeError(f"{name} must be a number of seconds, not {value!r}.")
+    if not 0 < value < math.inf:
+        raise InvalidValueError(f"{name} must be above 0 and finite, not {value}: it is seconds.")
+    return float(value)
 
 
 def check_str(name: str, value: object) -> str:
@@ -66,8 +76,8 @@ def check_secret(name: str, value: object) -> str:
         raise InvalidTypeError(f"{name} must be a string, not a {type(value).__name__}.")
     if not value:
         raise InvalidValueError(f"{name} must not be empty: a server is never left open.")
-    if any(character in value for character in "\r\n\0"):
-        raise InvalidValueError(f"{name} must not hold line breaks or NUL characters.")
+    if "\0" in value:
+        raise InvalidValueError(f"{name} must not hold a NUL character: no environment carries it.")
     return value
 
 
