@@ -29,7 +29,7 @@ class Capability(StrEnum):
     SHARED_CONTAINERS = "shared-containers"
     """Provider: several workers may run in one container, up to ``max_worker_num``."""
 
-    SECRET_CHANNEL = "secret-channel"
+    SECRET_CHANNEL = "secret-channel"  # noqa: S105 - the name of a capability
     """Provider: secrets reach containers apart from the environment, where nobody lists them."""
 
     SERVER_CONTAINER = "server-container"

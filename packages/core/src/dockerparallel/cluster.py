@@ -15,7 +15,7 @@ from dockerparallel.external_server import ExternalServer
 from dockerparallel.hardware import DockerHardware
 from dockerparallel.lifecycle import IfExists
 from dockerparallel.log import ClusterLogger
-from dockerparallel.presets import resolve
+from dockerparallel.presets import resolve_container, resolve_provider
 from dockerparallel.provider import CloudProvider
 from dockerparallel.runtime import CloudRuntime
 from dockerparallel.state import ClusterState, check_verbose
@@ -70,7 +70,7 @@ class DockerCluster:
 
     _state: ClusterState
 
-    def __init__(
+    def __init__(  # noqa: PLR0917 - the order of the specification's constructor
         self,
         provider: CloudProvider | str | None = None,
         worker_container: DockerContainer | str | None = None,
@@ -87,14 +87,8 @@ class DockerCluster:
         stop_on_exit: bool = True,
         verbose: int = 1,
     ) -> None:
-        # The type checker sees abstract classes where only their type is asked for.
-        cloud: CloudProvider = resolve("provider", CloudProvider, provider, "provider")  # type: ignore[type-abstract]
-        worker: DockerContainer = resolve(
-            "container",
-            DockerContainer,
-            worker_container,
-            "worker_container",  # type: ignore[type-abstract]
-        )
+        cloud = resolve_provider(provider)
+        worker = resolve_container(worker_container)
         if private_server is not None and not isinstance(private_server, ExternalServer):
             raise InvalidTypeError(
                 f"private_server must be an ExternalServer or None, not {private_server!r}."

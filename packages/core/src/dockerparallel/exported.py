@@ -10,7 +10,7 @@ from __future__ import annotations
 import functools
 import inspect
 from collections.abc import Callable
-from typing import TYPE_CHECKING, Any, TypeVar
+from typing import TYPE_CHECKING, Any, TypeVar, cast
 
 from dockerparallel.context import cluster_context
 from dockerparallel.errors import ExportedNameError, InvalidTypeError
@@ -40,8 +40,10 @@ def exported(target: _Marked) -> _Marked:
         ``target`` is neither a function nor a property.
     """
     if isinstance(target, property):
-        marked = _ExportedProperty(target.fget, target.fset, target.fdel, target.__doc__)
-        return marked  # type: ignore[return-value]  # it is the property, of a subclass
+        # It is the same property, of a subclass.
+        return cast(
+            "_Marked", _ExportedProperty(target.fget, target.fset, target.fdel, target.__doc__)
+        )
     if not inspect.isfunction(target):
         raise InvalidTypeError(
             f"@exported marks functions and properties, not {target!r}; "

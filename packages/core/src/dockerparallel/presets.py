@@ -2,14 +2,11 @@
 
 from __future__ import annotations
 
-from typing import TypeVar
-
 from dockerparallel.container import DockerContainer
 from dockerparallel.errors import ExtensionError, InvalidTypeError, InvalidValueError
 from dockerparallel.extensions import Kind, find_extension, installed_extensions, load_extension
 from dockerparallel.provider import CloudProvider
 
-_T = TypeVar("_T", CloudProvider, DockerContainer)
 _preset: dict[Kind, str] = {}
 
 
@@ -50,17 +47,8 @@ def _named(provider: object, container: object) -> list[tuple[Kind, object]]:
     return [("provider", provider), ("container", container)]
 
 
-def resolve(kind: Kind, expected: type[_T], given: object, argument: str) -> _T:
-    """Return the object that the user gave, named, or left to the preset.
-
-    Parameters
-    ----------
-    expected
-        The class that the object must be of.
-    given
-        An object of that class, the name of an extension, or ``None`` for the preset.
-    argument
-        Name of the argument, for messages.
+def resolve_provider(given: object) -> CloudProvider:
+    """Return the provider that the user gave, named, or left to the preset.
 
     Raises
     ------
@@ -71,6 +59,27 @@ def resolve(kind: Kind, expected: type[_T], given: object, argument: str) -> _T:
     ExtensionError
         The extension of that name cannot be found, loaded, or made without arguments.
     """
+    made = _resolve("provider", given, "provider")
+    if not isinstance(made, CloudProvider):
+        raise _wrong_type("provider", given, made, "CloudProvider")
+    return made
+
+
+def resolve_container(given: object) -> DockerContainer:
+    """Return the worker container that the user gave, named, or left to the preset.
+
+    Raises
+    ------
+    InvalidValueError, InvalidTypeError, ExtensionError
+        As :func:`resolve_provider`.
+    """
+    made = _resolve("container", given, "worker_container")
+    if not isinstance(made, DockerContainer):
+        raise _wrong_type("worker_container", given, made, "DockerContainer")
+    return made
+
+
+def _resolve(kind: Kind, given: object, argument: str) -> object:
     if given is None:
         given = _preset.get(kind)
     if given is None:
@@ -79,28 +88,27 @@ def resolve(kind: Kind, expected: type[_T], given: object, argument: str) -> _T:
             f"There is no {kind}: pass {argument}=, an object or the name of an installed "
             f"{kind} ({known}), or call cluster_preset({kind}=...) before."
         )
-    if isinstance(given, str):
-        return _make(kind, expected, given)
-    if isinstance(given, expected):
+    if not isinstance(given, str):
         return given
-    raise InvalidTypeError(
-        f"{argument} must be a {expected.__name__} or the name of an installed {kind}, not "
-        f"{given!r}."
-    )
-
-
-def _make(kind: Kind, expected: type[_T], name: str) -> _T:
-    factory = load_extension(kind, name)
+    factory = load_extension(kind, given)
     try:
-        made = factory()
+        return factory()
     except TypeError as error:
         raise ExtensionError(
-            f"The {kind} {name!r} cannot be made without arguments ({error}): make it yourself "
+            f"The {kind} {given!r} cannot be made without arguments ({error}): make it yourself "
             "and pass the object."
         ) from error
-    if not isinstance(made, expected):
-        raise ExtensionError(
-            f"The {kind} {name!r} gives {type(made).__name__}, which is no {expected.__name__}: "
+
+
+def _wrong_type(
+    argument: str, given: object, made: object, expected: str
+) -> ExtensionError | InvalidTypeError:
+    if isinstance(given, str) or given is None:
+        return ExtensionError(
+            f"The extension for {argument} gives {type(made).__name__}, which is no {expected}: "
             "tell the authors of the extension."
         )
-    return made
+    return InvalidTypeError(
+        f"{argument} must be a {expected} object or the name of an installed extension, not "
+        f"{given!r}."
+    )
