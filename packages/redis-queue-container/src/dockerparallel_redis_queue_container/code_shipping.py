@@ -1,0 +1,214 @@
+"""Sends the user's own modules to the workers, the client's side.
+
+For each pickle a `Shipment` gathers which modules the pickle refers to. A module that is the
+user's own is sent as a bundle of its source, with every other module of the user that the bundle
+imports. One that cannot be imported again by its name is pickled by value instead.
+"""
+
+from __future__ import annotations
+
+import importlib
+import sys
+import threading
+import weakref
+from collections.abc import Callable
+from dataclasses import dataclass
+from types import ModuleType
+
+import cloudpickle
+
+from dockerparallel_redis_queue_container.errors import CodeShippingError
+from dockerparallel_redis_queue_container.module_origins import (
+    Origin,
+    find_origin,
+    hides_standard_library,
+    is_fixed,
+    is_installed,
+)
+from dockerparallel_redis_queue_container.source_bundle import Snapshot, read_snapshot
+
+_READ_ATTEMPTS = 5
+
+# Modules that we told cloudpickle to pickle by value; its register is one for the whole process.
+_by_value: set[str] = set()
+
+
+@dataclass
+class _Bundle:
+    origin: Origin
+    snapshot: Snapshot
+
+
+class CodeShipper:
+    """What is known of the user's modules on this client, and which bundles were sent.
+
+    Thread-safe: one lock covers the reading of files and the sending, so that no task can overtake
+    the code that it needs. It is not held while user code is pickled.
+
+    Parameters
+    ----------
+    put_code
+        Called with the digest and the zip archive of each bundle that was not sent through this
+        object before. It may block; what it raises reaches the caller, and the bundle is then
+        sent again next time.
+    """
+
+    def __init__(self, put_code: Callable[[str, bytes], None]) -> None:
+        self._put_code = put_code
+        self._sent: set[str] = set()
+        self._bundles: dict[str, _Bundle] = {}
+        self._not_own: set[str] = set()
+        self._placed: dict[str, tuple[weakref.ref[ModuleType], bool]] = {}
+        self._search_state: tuple[object, ...] = ()
+        self._lock = threading.RLock()
+
+    def shipment(self) -> Shipment:
+        """Start gathering the modules of one pickle."""
+        search_state = (*sys.path, *map(id, sys.meta_path))
+        with self._lock:
+            if search_state != self._search_state:
+                self._search_state = search_state
+                self._bundles.clear()
+                self._not_own.clear()
+                self._placed.clear()
+        return Shipment(self)
+
+    def is_shippable(self, name: str) -> bool:
+        """Tell whether a loaded module is the user's own and can be sent; else arrange for it.
+
+        A module of the user that cannot be sent is registered with cloudpickle to be pickled by
+        value, and taken from that register when it can be sent again.
+        """
+        module = sys.modules.get(name)
+        if not isinstance(module, ModuleType):
+            return False
+        with self._lock:
+            placed = self._placed.get(name)
+            if placed is None or placed[0]() is not module:
+                placed = (weakref.ref(module), self._place(name, module))
+                self._placed[name] = placed
+            return placed[1]
+
+    def _place(self, name: str, module: ModuleType) -> bool:
+        root = name.partition(".")[0]
+        if root == "__main__":
+            return False  # cloudpickle pickles it by value by itself.
+        if is_fixed(root) and not hides_standard_library(root):
+            return False
+        origin = None if is_fixed(root) else find_origin(root)
+        own = origin is not None and origin.holds(name, module)
+        if not own and (origin is not None or not is_installed(root)):
+            cloudpickle.register_pickle_by_value(module)
+            _by_value.add(name)
+        elif name in _by_value:
+            cloudpickle.unregister_pickle_by_value(module)
+            _by_value.discard(name)
+        return own
+
+    def collect(self, root: str, digests: dict[str, str]) -> None:
+        """Add the bundle of a top-level module, and those it needs, to the digests of a pickle.
+
+        Nothing is added where the module is not the user's own.
+
+        Parameters
+        ----------
+        root
+            A top-level name; it need not be loaded.
+        digests
+            Top-level name to digest; those that are in it already are not looked at again.
+
+        Raises
+        ------
+        CodeShippingError
+            A module is too large, or its files cannot be read.
+        """
+        with self._lock:
+            wanted = [root]
+            while wanted:
+                name = wanted.pop()
+                if name in digests or name in self._not_own or is_fixed(name):
+                    continue
+                snapshot = self._snapshot(name)
+                if snapshot is None:
+                    self._not_own.add(name)
+                    continue
+                digests[name] = snapshot.digest
+                wanted.extend(snapshot.imports)
+                self._send(snapshot)
+
+    def _snapshot(self, root: str) -> Snapshot | None:
+        known = self._bundles.get(root)
+        if known is not None and known.snapshot.is_current():
+            return known.snapshot
+        # What was read is outdated, and so may be what the import system remembers of folders.
+        importlib.invalidate_caches()
+        problem: OSError | None = None
+        for _ in range(_READ_ATTEMPTS):
+            origin = find_origin(root)
+            if origin is None:
+                self._bundles.pop(root, None)
+                return None
+            try:
+                snapshot = read_snapshot(origin)
+            except FileNotFoundError as error:
+                problem = error  # A file was renamed while the folder was read: look again.
+                continue
+            except OSError as error:
+                problem = error
+                break
+            if known is None or known.snapshot.digest != snapshot.digest:
+                self._not_own.clear()  # It may import something new.
+            self._bundles[root] = _Bundle(origin, snapshot)
+            return snapshot
+        raise CodeShippingError(
+            f"The module {root!r} cannot be sent to the workers, because its files cannot be read: "
+            f"{problem}."
+        ) from problem
+
+    def _send(self, snapshot: Snapshot) -> None:
+        if snapshot.digest not in self._sent:
+            self._put_code(snapshot.digest, snapshot.zipped())
+            self._sent.add(snapshot.digest)
+        snapshot.files.clear()
+
+
+class Shipment:
+    """The modules that one pickle refers to.
+
+    Used by one thread, while it pickles.
+
+    Attributes
+    ----------
+    digests
+        Each top-level module that is sent for this pickle, with the digest of its bundle.
+    """
+
+    def __init__(self, shipper: CodeShipper) -> None:
+        self.digests: dict[str, str] = {}
+        self._shipper = shipper
+        self._seen: dict[str, bool] = {}
+
+    def prepare(self, name: object) -> bool:
+        """Get ready for an object of this module, before it is pickled.
+
+        Parameters
+        ----------
+        name
+            The ``__module__`` of the object.
+
+        Returns
+        -------
+        bool
+            Whether the module is sent where the object turns out to be pickled by reference.
+        """
+        if not isinstance(name, str):
+            return False
+        known = self._seen.get(name)
+        if known is None:
+            known = self._seen[name] = self._shipper.is_shippable(name)
+        return known
+
+    def add(self, root: str) -> None:
+        """Send a top-level module with this pickle, if it is the user's own."""
+        if root not in self.digests:
+            self._shipper.collect(root, self.digests)

@@ -1,0 +1,220 @@
+"""The outcome of a task as bytes: a result, or an exception with the worker's traceback.
+
+The first byte is ``R`` for a result, and the rest is its pickle; or ``E`` for an exception. The
+rest is then the pickle of a tuple of plain parts, which can be read anywhere: the text of the
+traceback, a description of the exception, and the pickle of the exception itself or ``None``.
+"""
+
+from __future__ import annotations
+
+import importlib.metadata
+import io
+import pickle
+import signal
+import traceback
+from pathlib import Path
+from types import TracebackType
+from typing import Any
+
+import cloudpickle
+
+from dockerparallel_redis_queue_container.errors import (
+    RemoteTaskError,
+    RemoteTraceback,
+    ResultError,
+    WorkerDiedError,
+)
+from dockerparallel_redis_queue_container.exception_copies import pickle_exception
+from dockerparallel_redis_queue_container.module_origins import is_fixed
+from dockerparallel_redis_queue_container.serialization import PICKLE_PROTOCOL
+
+_RESULT = b"R"
+_EXCEPTION = b"E"
+_OUR_FOLDER = str(Path(__file__).parent)
+
+
+def success(value: object) -> bytes:
+    """Pickle the result of a task; called by the worker. Never raises.
+
+    Parameters
+    ----------
+    value
+        Anything. Where it cannot be pickled, the outcome is a `ResultError` instead, whose text
+        holds the traceback of the attempt.
+
+    Returns
+    -------
+    bytes
+        For `load`.
+    """
+    with io.BytesIO() as buffer:
+        buffer.write(_RESULT)
+        try:
+            cloudpickle.CloudPickler(buffer, protocol=PICKLE_PROTOCOL).dump(value)
+        except BaseException as error:  # noqa: BLE001  # the value's own methods run here
+            message = (
+                f"The task has run, but its result, of type {_type_name(type(value))}, cannot be "
+                f"pickled to be sent to the client: {_text_of(error)}. Return something that can "
+                "be pickled, or the part of it that you need."
+            )
+            return _pack(ResultError(message), _traceback_text(error))
+        return buffer.getvalue()
+
+
+def failure(error: BaseException) -> bytes:
+    """Pickle the exception that ended a task; called by the worker. Never raises.
+
+    Parameters
+    ----------
+    error
+        The exception, with its traceback. It arrives as its own type, with its arguments,
+        attributes and notes; one that cannot travel is replaced by a `RemoteTaskError` that
+        names its type and holds its message.
+
+    Returns
+    -------
+    bytes
+        For `load`.
+    """
+    return _pack(error, _traceback_text(error))
+
+
+def worker_died(
+    attempts: int,
+    *,
+    exit_code: int | None = None,
+    signal_number: int | None = None,
+    log_tail: str = "",
+) -> bytes:
+    """Make the outcome of a task that was given up because its workers died.
+
+    Parameters
+    ----------
+    attempts
+        How often the task was tried.
+    exit_code
+        The exit code of the last worker, where it is known.
+    signal_number
+        The signal that ended the last worker, where it is known.
+    log_tail
+        The end of the last worker's log, where it is known.
+
+    Returns
+    -------
+    bytes
+        For `load`, which gives a `WorkerDiedError` with these attributes.
+    """
+    how = "was lost"
+    if signal_number is not None:
+        how = f"was ended by {_signal_name(signal_number)}"
+    elif exit_code is not None:
+        how = f"ended with exit code {exit_code}"
+    message = (
+        f"The task was given up after {attempts} attempts, because each time the worker that ran "
+        f"it died; the last one {how}. Look for what the task does to its process (memory, "
+        "native code, os._exit) in the log of the worker."
+    )
+    if log_tail:
+        message += f" The end of that log:\n{log_tail}"
+    return _pack(WorkerDiedError(message, attempts, exit_code, signal_number), "")
+
+
+def load(blob: bytes) -> tuple[bool, Any]:
+    """Unpickle an outcome; called by the client.
+
+    Returns
+    -------
+    ok : bool
+        Whether the task gave a result.
+    value
+        The result, or the exception to raise. The exception's ``__cause__`` is a
+        `RemoteTraceback` with the traceback from the worker, where there is one. What cannot be
+        unpickled on the client is a `ResultError` with the reason as its cause. A missing module
+        gets a note that names the package to install on the workers.
+    """
+    try:
+        content = pickle.loads(memoryview(blob)[1:])  # noqa: S301  # from our own workers
+    except Exception as error:  # noqa: BLE001  # unpickling imports and calls the user's code
+        problem = ResultError(
+            f"The task has run, but its result cannot be unpickled on the client: "
+            f"{_text_of(error)}. The client needs the modules that the result is made of."
+        )
+        problem.__cause__ = error
+        return False, problem
+    if blob[:1] == _RESULT:
+        return True, content
+    text, description, data = content
+    return False, _load_exception(text, description, data)
+
+
+def _load_exception(text: str, description: str, data: bytes | None) -> BaseException:
+    error: BaseException
+    try:
+        if data is None:
+            error = RemoteTaskError(f"{description} (the exception itself cannot be pickled)")
+        else:
+            error = pickle.loads(data)  # noqa: S301  # from our own workers
+    except Exception as reason:  # noqa: BLE001  # unpickling imports and calls the user's code
+        error = RemoteTaskError(
+            f"{description} (the exception itself cannot be unpickled on the client: "
+            f"{_text_of(reason)})"
+        )
+    if text:
+        error.__cause__ = RemoteTraceback(text)
+    if isinstance(error, ModuleNotFoundError) and error.name:
+        _note_package(error, error.name.partition(".")[0])
+    return error
+
+
+def _note_package(error: BaseException, root: str) -> None:
+    """Name the distribution on this client that has a module which the worker lacks."""
+    if is_fixed(root):
+        return
+    packages = importlib.metadata.packages_distributions().get(root)
+    for name in dict.fromkeys(packages or ()):
+        version = importlib.metadata.version(name)
+        error.add_note(
+            f"This client has the module {root!r} from the package {name} {version}. To have it "
+            f'on the workers: cluster.worker_container.add_pip_packages("{name}=={version}")'
+        )
+
+
+def _pack(error: BaseException, text: str) -> bytes:
+    description = f"{_type_name(type(error))}: {_text_of(error)}"
+    content = (text, description, pickle_exception(error))
+    return _EXCEPTION + pickle.dumps(content, protocol=PICKLE_PROTOCOL)
+
+
+def _traceback_text(error: BaseException) -> str:
+    try:
+        lines = traceback.format_exception(type(error), error, _without_our_frames(error))
+        return "\n" + "".join(lines).encode("utf-8", "backslashreplace").decode()
+    except BaseException as problem:  # noqa: BLE001  # the exception's own methods run here
+        return f"\n(the traceback cannot be shown, because of a {_type_name(type(problem))})"
+
+
+def _without_our_frames(error: BaseException) -> TracebackType | None:
+    """Drop the frames of the worker that called the task, unless there is nothing else."""
+    frames = error.__traceback__
+    while frames is not None and frames.tb_frame.f_code.co_filename.startswith(_OUR_FOLDER):
+        frames = frames.tb_next
+    return frames if frames is not None else error.__traceback__
+
+
+def _text_of(error: BaseException) -> str:
+    try:
+        return str(error).encode("utf-8", "backslashreplace").decode()
+    except BaseException as problem:  # noqa: BLE001  # the exception's own __str__ runs here
+        return f"(its message cannot be shown: its __str__ raised {_type_name(type(problem))})"
+
+
+def _type_name(kind: type) -> str:
+    module, name = str(kind.__module__), str(kind.__qualname__)
+    return name if module in {"builtins", "__main__"} else f"{module}.{name}"
+
+
+def _signal_name(number: int) -> str:
+    try:
+        return signal.Signals(number).name
+    except ValueError:
+        return f"signal {number}"

@@ -1,0 +1,178 @@
+"""Pickles tasks on the client: by reference where the workers can import, by value elsewhere.
+
+The bytes of a task are a pickle, then a header, then the length of the header and four letters::
+
+    pickle | header (JSON) | length of the header (4 bytes, big endian) | b"DPT1"
+
+The header stands at the end so that neither side copies the pickle, which ends itself: more parts
+can follow it later. It is JSON because it is read before anything is known of the other side's
+Python. Its keys are ``python`` (``[3, 11]``), ``client`` (names the client's process) and
+``modules`` (top-level module to digest of its bundle).
+"""
+
+from __future__ import annotations
+
+import io
+import json
+import struct
+import sys
+import uuid
+from collections.abc import Callable
+from dataclasses import dataclass
+from functools import lru_cache
+from types import BuiltinFunctionType, FunctionType, ModuleType
+from typing import Any
+
+import cloudpickle
+
+from dockerparallel_redis_queue_container.code_shipping import CodeShipper, Shipment
+from dockerparallel_redis_queue_container.errors import CodeShippingError
+from dockerparallel_redis_queue_container.import_scan import roots_in_function
+
+PICKLE_PROTOCOL = 5
+"""The protocol of every pickle that travels; buffers are in-band."""
+
+_MAGIC = b"DPT1"
+_LENGTH = struct.Struct(">I")
+_TRAILER_BYTES = _LENGTH.size + len(_MAGIC)
+
+_CLIENT = uuid.uuid4().hex
+
+
+@dataclass(frozen=True)
+class TaskHeader:
+    """What a worker reads of a task before it unpickles it.
+
+    Parameters
+    ----------
+    python
+        Minor version of the client's Python, such as ``(3, 11)``.
+    client
+        Names the client's process. Modules of two clients are kept apart.
+    modules
+        Top-level module to digest of its bundle.
+    """
+
+    python: tuple[int, int]
+    client: str
+    modules: dict[str, str]
+
+
+def header_bytes(blob: bytes) -> bytes:
+    """Cut the header out of the bytes of a task, still encoded.
+
+    Raises
+    ------
+    CodeShippingError
+        The bytes are not those of a task, or those of another release of this package.
+    """
+    if len(blob) < _TRAILER_BYTES or blob[-len(_MAGIC) :] != _MAGIC:
+        raise CodeShippingError(
+            f"The {len(blob)} bytes of a task are not in the form that this worker reads "
+            f"({_MAGIC!r}). Client and workers must run the same release of "
+            "dockerparallel-redis-queue-container."
+        )
+    end = len(blob) - _TRAILER_BYTES
+    (length,) = _LENGTH.unpack_from(blob, end)
+    return blob[end - length : end]
+
+
+def decode_header(header: bytes) -> TaskHeader:
+    """Decode what `header_bytes` gives."""
+    content = json.loads(header)
+    major, minor = content["python"]
+    return TaskHeader((major, minor), content["client"], content["modules"])
+
+
+@lru_cache(maxsize=256)
+def _trailer(modules: tuple[tuple[str, str], ...]) -> bytes:
+    content = {
+        "python": list(sys.version_info[:2]),
+        "client": _CLIENT,
+        "modules": dict(modules),
+    }
+    header = json.dumps(content).encode()
+    return header + _LENGTH.pack(len(header)) + _MAGIC
+
+
+class TaskPickler:
+    """Turns tasks into bytes, and sends the user's own modules ahead of them.
+
+    Made by the client once for each connection. Functions and classes of ``__main__``, of a
+    notebook, lambdas and closures are pickled by value; so are those of a module that cannot be
+    imported again by its name. Those of installed modules are pickled by reference. The top-level
+    modules that are the user's own are pickled by reference, too, and their source is sent.
+
+    What is sent is the source **as it is on disk** when `dumps` is called. Where a file was edited
+    and the client has not reloaded it, the workers run the edited file.
+
+    Parameters
+    ----------
+    put_code
+        Called with the digest (64 hexadecimal digits) and the bytes of each bundle that was not
+        sent by this object before, and finished before `dumps` returns. It may block.
+    """
+
+    def __init__(self, put_code: Callable[[str, bytes], None]) -> None:
+        self._shipper = CodeShipper(put_code)
+
+    def dumps(self, obj: object) -> bytes:
+        """Pickle a task.
+
+        Thread-safe. Costs, beyond the pickling, one ``stat`` for each file of the user's modules
+        that the task needs. Blocks while a bundle is sent.
+
+        Parameters
+        ----------
+        obj
+            Any object that cloudpickle can pickle.
+
+        Returns
+        -------
+        bytes
+            For `TaskLoader.loads` on a worker.
+
+        Raises
+        ------
+        CodeShippingError
+            A module of the user is too large to be sent, or cannot be read.
+        pickle.PicklingError, TypeError
+            The object cannot be pickled; the message is cloudpickle's own.
+        Exception
+            Whatever ``put_code``, or the object's own ``__reduce__``, raises.
+        """
+        shipment = self._shipper.shipment()
+        with io.BytesIO() as buffer:
+            _ShippingPickler(buffer, shipment).dump(obj)
+            buffer.write(_trailer(tuple(sorted(shipment.digests.items()))))
+            return buffer.getvalue()
+
+
+class _ShippingPickler(cloudpickle.CloudPickler):  # type: ignore[misc]  # it has no types
+    """Tells a shipment which modules a pickle refers to."""
+
+    def __init__(self, file: io.BytesIO, shipment: Shipment) -> None:
+        super().__init__(file, protocol=PICKLE_PROTOCOL)
+        self._shipment = shipment
+
+    def reducer_override(self, obj: Any) -> Any:
+        """Note the module of an object, and let cloudpickle decide how it is pickled.
+
+        pickle calls this for every object but those of its own basic types.
+        """
+        kind = type(obj)
+        if kind is ModuleType:
+            name = obj.__name__
+        elif kind is FunctionType or kind is BuiltinFunctionType or issubclass(kind, type):
+            name = obj.__module__
+        else:
+            # An instance's class is pickled with it, unless it stands for a global by its name.
+            name = kind.__module__
+        shipped = self._shipment.prepare(name)
+        reduced = super().reducer_override(obj)
+        if shipped and reduced is NotImplemented:
+            self._shipment.add(name.partition(".")[0])
+        elif kind is FunctionType and reduced is not NotImplemented:
+            for root in roots_in_function(obj):
+                self._shipment.add(root)
+        return reduced
