@@ -6,11 +6,12 @@ would catch::
     DockerParallelError
     +-- SettingsError                ValueError
     +-- ServerBinaryNotFoundError    FileNotFoundError
-    +-- QueueConnectionError         ConnectionError
-    |   +-- WrongPasswordError       PermissionError
-    |   +-- NotAQueueServerError
-    |   +-- QueueTimeoutError        TimeoutError
-    +-- PythonVersionError           RuntimeError
+    +-- BackendError                 RuntimeError, of the core
+    |   +-- PythonVersionError
+    |   +-- QueueConnectionError     ConnectionError
+    |       +-- WrongPasswordError   PermissionError
+    |       +-- NotAQueueServerError
+    |       +-- QueueTimeoutError    TimeoutError
     +-- CodeShippingError            ValueError
     +-- ModuleNotOnWorkerError       ModuleNotFoundError
     +-- ResultError                  pickle.PicklingError
@@ -28,7 +29,7 @@ from __future__ import annotations
 import pickle
 from concurrent.futures import BrokenExecutor
 
-from dockerparallel import DockerParallelError
+from dockerparallel.errors import BackendError, DockerParallelError
 
 __all__ = [
     "CodeShippingError",
@@ -57,7 +58,7 @@ class ServerBinaryNotFoundError(DockerParallelError, FileNotFoundError):
     """Neither a Redis nor a Valkey server program was found on the machine."""
 
 
-class QueueConnectionError(DockerParallelError, ConnectionError):
+class QueueConnectionError(BackendError, ConnectionError):
     """The server of the queue cannot be reached."""
 
 
@@ -73,7 +74,7 @@ class QueueTimeoutError(QueueConnectionError, TimeoutError):
     """The server of the queue, or an expected worker, did not answer within the time given."""
 
 
-class PythonVersionError(DockerParallelError, RuntimeError):
+class PythonVersionError(BackendError):
     """Client and worker run different minor versions of Python, which cannot share pickles."""
 
 

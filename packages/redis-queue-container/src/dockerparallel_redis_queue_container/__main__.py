@@ -1,0 +1,49 @@
+"""What the image of the redis-queue container runs.
+
+``python -m dockerparallel_redis_queue_container server`` becomes the server of the queue, and
+``... worker`` runs one supervisor with its worker processes. Both are told everything by
+environment variables (see ``settings.py``) and log to standard error.
+"""
+
+from __future__ import annotations
+
+import argparse
+import logging
+import sys
+from collections.abc import Sequence
+
+from dockerparallel.errors import DockerParallelError
+
+from dockerparallel_redis_queue_container._version import __version__
+from dockerparallel_redis_queue_container.logs import configure_logging
+from dockerparallel_redis_queue_container.server import run_server
+from dockerparallel_redis_queue_container.supervisor import run_supervisor
+
+_PROGRAM = "python -m dockerparallel_redis_queue_container"
+_log = logging.getLogger("dockerparallel_redis_queue_container")
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Run the server or the workers and return the exit code: 0, or 1 after an error."""
+    parser = argparse.ArgumentParser(
+        prog=_PROGRAM,
+        description="Run a part of a DockerParallel redis-queue cluster. Settings are read from "
+        "environment variables, which the cluster gives to its containers.",
+    )
+    parser.add_argument("--version", action="version", version=__version__)
+    roles = parser.add_subparsers(dest="role", required=True, metavar="{server,worker}")
+    roles.add_parser("server", help="become the password-protected Redis or Valkey server")
+    roles.add_parser("worker", help="run a supervisor and its worker processes")
+    role = parser.parse_args(arguments).role
+    configure_logging(role)
+    try:
+        if role == "server":
+            run_server()
+        return run_supervisor()
+    except (DockerParallelError, OSError) as error:
+        _log.error("The %s cannot run: %s", role, error)  # noqa: TRY400  # the text says it all
+        return 1
+
+
+if __name__ == "__main__":
+    sys.exit(main())

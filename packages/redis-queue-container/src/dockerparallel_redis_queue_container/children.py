@@ -1,0 +1,73 @@
+"""What a supervisor knows of each of its workers."""
+
+from __future__ import annotations
+
+import importlib.metadata
+import json
+import os
+import platform
+import secrets
+import socket
+import time
+from dataclasses import dataclass
+
+from dockerparallel_redis_queue_container.worker import READY
+
+
+@dataclass
+class Child:
+    """A worker process as its supervisor sees it.
+
+    Parameters
+    ----------
+    worker_id
+        The id under which it takes tasks.
+    pid
+        Its process id.
+    link
+        Our end of the link, not blocking. The worker ends itself when this closes.
+    description
+        The JSON text that tells clients of the worker.
+    ready
+        Whether the worker has reached the server.
+    """
+
+    worker_id: str
+    pid: int
+    link: socket.socket
+    description: str
+    ready: bool = False
+
+    def look_for_ready(self) -> bool:
+        """Return whether the worker has become ready since the last look."""
+        if self.ready:
+            return False
+        try:
+            self.ready = self.link.recv(1) == READY
+        except BlockingIOError:
+            return False
+        except OSError:
+            # It has died; waitpid tells.
+            return False
+        return self.ready
+
+
+def new_worker_id() -> str:
+    """Return an id that no other worker has: host, supervisor, a random part."""
+    return f"{socket.gethostname()}-{os.getpid()}-{secrets.token_hex(4)}"
+
+
+def describe(worker_id: str, pid: int) -> str:
+    """Return the JSON text that tells clients who a worker is."""
+    return json.dumps(
+        {
+            "id": worker_id,
+            "host": socket.gethostname(),
+            "pid": pid,
+            "python": ".".join(platform.python_version_tuple()[:2]),
+            "packages": {
+                name: importlib.metadata.version(name) for name in ("cloudpickle", "joblib")
+            },
+            "started": time.time(),
+        }
+    )

@@ -1,0 +1,275 @@
+"""The client's end of the queue: sends tasks, hands out futures, gets the outcomes."""
+
+from __future__ import annotations
+
+import itertools
+import os
+import secrets
+import time
+import weakref
+from collections.abc import Callable, Iterable, Sequence
+from typing import Any, TypeVar
+
+from dockerparallel import BrokenClusterError, Endpoint
+
+from dockerparallel_redis_queue_container.collector import Collector, server_lost
+from dockerparallel_redis_queue_container.connection import CONNECTION_FAILURES, connect
+from dockerparallel_redis_queue_container.errors import CodeShippingError
+from dockerparallel_redis_queue_container.futures import ClusterFuture, OpenFutures
+from dockerparallel_redis_queue_container.queue import MOST_PAYLOAD, TaskQueue
+from dockerparallel_redis_queue_container.serialization import TaskPickler
+from dockerparallel_redis_queue_container.settings import QueueSettings
+
+Call = tuple[Callable[..., Any], tuple[Any, ...], dict[str, Any]]
+
+_PAUSE = 0.05
+_TRANSFER_TIMEOUT = 120.0
+_LEAVE_TIMEOUT = 2.0
+_MOST_AT_ONCE = 4 * 1024 * 1024
+_MOST_TASKS_AT_ONCE = 500
+
+_T = TypeVar("_T")
+
+
+class QueueClient:
+    """One process's connection to the queue of a cluster. Thread-safe.
+
+    Made by the registration of the backend and shared by all executors of a cluster. It knows
+    nothing of the cluster. In a forked child it starts afresh at the first submission: results
+    of the parent's tasks go to the parent.
+
+    Parameters
+    ----------
+    endpoint
+        Where the server answers; it has been seen to.
+    password
+        The server's password.
+    job_queue_name
+        The name of the queue.
+    settings
+        Times and limits of the queue.
+    server_timeout
+        Seconds without an answer of the server after which the cluster counts as gone.
+
+    Raises
+    ------
+    redis.RedisError
+        The server does not take the announcement of this client.
+    """
+
+    def __init__(
+        self,
+        endpoint: Endpoint,
+        password: str,
+        job_queue_name: str,
+        settings: QueueSettings,
+        server_timeout: float,
+    ) -> None:
+        self._endpoint = endpoint
+        self._password = password
+        self._job_queue_name = job_queue_name
+        self._settings = settings
+        self.server_timeout = server_timeout
+        self._closed = False
+        self._set_up()
+
+    def submit(self, function: Callable[..., _T], *args: Any, **kwargs: Any) -> ClusterFuture[_T]:
+        """Send one call to the workers; returns its future. Blocks for one round trip.
+
+        Raises
+        ------
+        BrokenClusterError
+            The cluster is gone, or this client was closed.
+        CodeShippingError
+            The call, or the code that it needs, is too big to be sent.
+        Exception
+            Whatever pickling the call raises.
+        """
+        [future] = self.submit_many([(function, args, kwargs)])
+        return future
+
+    def submit_many(self, calls: Iterable[Call]) -> list[ClusterFuture[Any]]:
+        """Send several calls in as few round trips as their size allows; see :meth:`submit`.
+
+        All or nothing: where one fails to be sent, those sent before are cancelled.
+        """
+        if os.getpid() != self._pid:
+            self._set_up()
+        futures: list[ClusterFuture[Any]] = []
+        batch: list[tuple[str, bytes]] = []
+        room = _MOST_AT_ONCE
+        try:
+            for call in calls:
+                self._futures.check()
+                payload = self._pickler.dumps(call)
+                _check_size(payload)
+                task_id = f"{self._client}.{next(self._numbers)}"
+                future: ClusterFuture[Any] = ClusterFuture(task_id, self)
+                self._futures.add(future)
+                futures.append(future)
+                batch.append((task_id, payload))
+                room -= len(payload)
+                if room <= 0 or len(batch) >= _MOST_TASKS_AT_ONCE:
+                    self._send(batch)
+                    batch, room = [], _MOST_AT_ONCE
+            if batch:
+                self._send(batch)
+        except BaseException:
+            task_ids = [future.task_id for future in futures]
+            self.cancel(task_ids)
+            for task_id in task_ids:
+                self._futures.pop(task_id)
+            raise
+        return futures
+
+    def cancel(self, task_ids: Sequence[str]) -> list[bool]:
+        """Cancel tasks that no worker has begun; where the server is gone, none is cancelled."""
+        try:
+            cancelled = self._queue.cancel(task_ids)
+        except CONNECTION_FAILURES:
+            # The collector notices the same, and fails the futures if the server stays away.
+            return [False] * len(task_ids)
+        for task_id, done in zip(task_ids, cancelled, strict=True):
+            if done:
+                self._futures.pop(task_id)
+        return cancelled
+
+    def cancel_futures(self, futures: Iterable[ClusterFuture[Any]]) -> None:
+        """Cancel, in one round trip, those of the futures that no worker has begun."""
+        candidates = [future for future in futures if not future.done()]
+        cancelled = self.cancel([future.task_id for future in candidates])
+        for future, done in zip(candidates, cancelled, strict=True):
+            if done:
+                future.mark_cancelled()
+
+    def is_running(self, task_id: str) -> bool:
+        """Tell whether a worker runs the task now; ``False`` where the server is gone."""
+        try:
+            return self._queue.is_running(task_id)
+        except CONNECTION_FAILURES:
+            # As in `cancel`.
+            return False
+
+    @property
+    def queue(self) -> TaskQueue:
+        """The queue itself, for questions about workers and numbers."""
+        return self._queue
+
+    @property
+    def broken(self) -> bool:
+        """Whether this client is closed or its server gone; it then stays so."""
+        try:
+            self._futures.check()
+        except BrokenClusterError:
+            return True
+        return False
+
+    def close(self) -> None:
+        """Fail the futures still open, cancel their tasks, and close the connections.
+
+        Called when the backend is deregistered. Idempotent; waits for the server two seconds at
+        most, and not at all where it is known to be gone.
+        """
+        broken = self.broken
+        self._closed = True
+        task_ids = self._futures.fail_all(_closed)
+        self._farewell.detach()
+        self._collector.close()
+        if os.getpid() == self._pid:
+            _leave(self._leaving, None if broken else self._client, task_ids)
+        self._queue.connection.close()
+
+    # -----------------------------------------------------------------------------------------
+
+    def _set_up(self) -> None:
+        if self._closed:
+            raise _closed()
+        self._pid = os.getpid()
+        self._client = secrets.token_hex(8)
+        self._numbers = itertools.count()
+        self._futures = OpenFutures()
+        # Sending a big payload may take long on a slow network; the collector watches the server.
+        self._queue = self._new_queue(max(_TRANSFER_TIMEOUT, self.server_timeout))
+        self._leaving = self._new_queue(_LEAVE_TIMEOUT)
+        self._pickler = TaskPickler(self._put_code)
+        self._queue.announce_client(self._client)
+        self._collector = Collector(
+            self._new_queue(max(self.server_timeout, 2.0)),
+            self._client,
+            self._futures,
+            self.server_timeout,
+        )
+        self._collector.start()
+        # Where nobody closes it: a client that is dropped, or the end of the interpreter.
+        self._farewell = weakref.finalize(
+            self, _abandon, self._collector, self._leaving, self._client, self._pid
+        )
+
+    def _new_queue(self, timeout: float) -> TaskQueue:
+        connection = connect(
+            self._endpoint,
+            self._password,
+            timeout=timeout,
+            connect_timeout=min(timeout, self.server_timeout),
+        )
+        return TaskQueue(connection, self._job_queue_name, self._settings)
+
+    def _send(self, batch: Sequence[tuple[str, bytes]]) -> None:
+        if not self._insist(lambda: self._queue.submit(self._client, batch)):
+            self._futures.check()
+            raise BrokenClusterError(
+                "The server of the cluster was restarted or emptied, and does not know this "
+                "client any more. Call cluster.register_backend() to go on with it."
+            )
+
+    def _put_code(self, digest: str, bundle: bytes) -> None:
+        self._insist(lambda: self._queue.put_code(digest, bundle))
+
+    def _insist(self, request: Callable[[], _T]) -> _T:
+        """Repeat a request while the connection fails, as long as the server may be silent."""
+        started = time.monotonic()
+        while True:
+            try:
+                return request()
+            except CONNECTION_FAILURES as error:
+                self._futures.check()
+                waited = time.monotonic() - started
+                if waited >= self.server_timeout:
+                    raise server_lost(error, waited) from error
+            time.sleep(_PAUSE)
+
+
+def _check_size(payload: bytes) -> None:
+    if len(payload) > MOST_PAYLOAD:
+        raise CodeShippingError(
+            f"The task takes {len(payload)} bytes, and the server takes at most {MOST_PAYLOAD}: "
+            "pass less data, or the path of a file or the address of a store that workers can read."
+        )
+
+
+def _closed() -> BrokenClusterError:
+    return BrokenClusterError(
+        "The backend of the cluster was deregistered or the cluster stopped, so this task has no "
+        "result. Start the cluster, or call cluster.register_backend(), and submit it again."
+    )
+
+
+def _leave(queue: TaskQueue, client: str | None, task_ids: Sequence[str]) -> None:
+    """Tell the server that nobody waits any more; nothing to be done where it is gone."""
+    if client is not None:
+        try:
+            queue.cancel(task_ids)
+            queue.forget_client(client)
+        except CONNECTION_FAILURES:
+            # Then the server's own expiry removes what is left of us.
+            pass
+    queue.connection.close()
+
+
+def _abandon(collector: Collector, queue: TaskQueue, client: str, pid: int) -> None:
+    if os.getpid() != pid:
+        return
+    collector.close()
+    _leave(queue, client, [])
+
+

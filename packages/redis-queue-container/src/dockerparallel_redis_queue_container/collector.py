@@ -1,0 +1,135 @@
+"""The thread that fetches results for a client, and notices when the server is gone."""
+
+from __future__ import annotations
+
+import logging
+import threading
+import time
+from collections.abc import Callable
+from dataclasses import dataclass, field
+
+import redis
+from dockerparallel import BrokenClusterError
+from redis.exceptions import RedisError
+
+from dockerparallel_redis_queue_container import outcomes
+from dockerparallel_redis_queue_container.connection import CONNECTION_FAILURES
+from dockerparallel_redis_queue_container.futures import OpenFutures
+from dockerparallel_redis_queue_container.queue import Delivery, TaskQueue
+
+_BLOCK_SECONDS = 1.0
+_PAUSE = 0.05
+
+_log = logging.getLogger(__name__)
+
+
+@dataclass
+class Collector:
+    """Delivers results to open futures, in a daemon thread, until closed or the server is gone.
+
+    It holds neither executor nor cluster. At the end of the interpreter it is simply left: it
+    never prints, and nobody waits for it.
+
+    Parameters
+    ----------
+    queue
+        On a connection of its own, whose timeout is about the server timeout.
+    client
+        The id of the client.
+    futures
+        Where results are delivered.
+    server_timeout
+        Seconds without an answer of the server after which all open futures fail.
+    """
+
+    queue: TaskQueue
+    client: str
+    futures: OpenFutures
+    server_timeout: float
+    _closed: threading.Event = field(default_factory=threading.Event)
+
+    def start(self) -> None:
+        """Start the thread."""
+        threading.Thread(target=self._run, name="dockerparallel-collector", daemon=True).start()
+
+    def close(self) -> None:
+        """End the thread when it next wakes, within a second; idempotent, does not wait."""
+        self._closed.set()
+
+    def _run(self) -> None:
+        try:
+            self._collect()
+        finally:
+            self.queue.connection.close()
+
+    def _collect(self) -> None:
+        arrived: list[Delivery] = []
+        last_answer = time.monotonic()
+        last_look = 0.0
+        while not self._closed.is_set():
+            try:
+                if time.monotonic() - last_look >= _BLOCK_SECONDS:
+                    last_look = time.monotonic()
+                    if not self._look_after():
+                        return
+                arrived = self.queue.take(self.client, arrived)
+                if not arrived:
+                    self.queue.wait_for_results(self.client, _BLOCK_SECONDS)
+                last_answer = time.monotonic()
+            except (RedisError, OSError) as error:
+                silent = time.monotonic() - last_answer
+                if self._closed.is_set():
+                    return
+                if silent >= self.server_timeout or not isinstance(error, CONNECTION_FAILURES):
+                    self._fail(_lost(str(error), silent))
+                    return
+                # A short cut of the network: results wait on the server, and are asked for again.
+                time.sleep(_PAUSE)
+                continue
+            for delivery in arrived:
+                self._deliver(delivery)
+
+    def _look_after(self) -> bool:
+        """Do what is due each second; returns ``False`` where the server has lost its data."""
+        if not self.queue.client_known(self.client):
+            if not self._closed.is_set():
+                self._fail(_emptied)
+            return False
+        self.queue.reap(outcomes.worker_died(self.queue.settings.max_attempts))
+        return True
+
+    def _deliver(self, delivery: Delivery) -> None:
+        try:
+            self.futures.resolve(delivery.task_id, delivery.outcome)
+        except Exception:
+            # A fault of ours must not cost the other futures their results.
+            _log.exception("The result of task %s could not be delivered", delivery.task_id)
+
+    def _fail(self, failure: Callable[[], Exception]) -> None:
+        self.futures.fail_all(failure)
+
+
+def _lost(reason: str, silent: float) -> Callable[[], Exception]:
+    def make() -> Exception:
+        return BrokenClusterError(
+            f"The server of the cluster has not answered for {silent:.1f} s ({reason}), so the "
+            "results of open tasks are lost. Start the cluster anew, or, where the server lives, "
+            "call cluster.register_backend(); server_timeout= sets how long to wait."
+        )
+
+    return make
+
+
+def _emptied() -> Exception:
+    return BrokenClusterError(
+        "The server of the cluster was restarted or emptied, and has lost the open tasks. Call "
+        "cluster.register_backend() to go on with it."
+    )
+
+
+def server_lost(error: redis.RedisError | OSError, waited: float) -> BrokenClusterError:
+    """Return the error for a request that the server has not taken for ``waited`` seconds."""
+    return BrokenClusterError(
+        f"The server of the cluster did not take the request within {waited:.1f} s ({error}). "
+        "Start the cluster anew, or, where the server lives, call cluster.register_backend()."
+    )

@@ -1,0 +1,303 @@
+"""The server and worker containers of the redis-queue backend."""
+
+from __future__ import annotations
+
+import dataclasses
+import json
+import sys
+from collections.abc import Iterable
+from typing import TYPE_CHECKING, Any, Self
+
+from dockerparallel import DockerContainer, exported
+from dockerparallel.context import current_cluster
+from dockerparallel.errors import InvalidTypeError, NoCurrentClusterError
+from dockerparallel.validation import check_int
+
+from dockerparallel_redis_queue_container import registration, settings
+from dockerparallel_redis_queue_container._version import __version__
+from dockerparallel_redis_queue_container.executor import ClusterExecutor
+from dockerparallel_redis_queue_container.joblib_backend import BACKEND_NAME
+from dockerparallel_redis_queue_container.registering import (
+    RegistrationOptions,
+    open_client,
+    wait_for_worker,
+)
+from dockerparallel_redis_queue_container.requirements import (
+    check_pip_packages,
+    check_system_packages,
+)
+from dockerparallel_redis_queue_container.stats import cluster_stats
+
+if TYPE_CHECKING:
+    from dockerparallel import DockerCluster
+
+DEFAULT_IMAGE = (
+    f"dockerparallel/redis-queue:{__version__}-py{sys.version_info.major}.{sys.version_info.minor}"
+)
+"""Image of both containers: this version, with the minor version of the client's Python."""
+
+_UNITS_PER_CORE = 1024
+
+
+def _command(role: str) -> list[str]:
+    return ["python", "-m", "dockerparallel_redis_queue_container", role]
+
+
+@dataclasses.dataclass(repr=False)
+class RedisQueueServerContainer(DockerContainer):
+    """A password-protected Redis or Valkey server that holds the queue in its memory.
+
+    Parameters
+    ----------
+    image, name, backend, max_worker_num, environment, secrets, command
+        As in :class:`dockerparallel.DockerContainer`.
+    """
+
+    image: str = DEFAULT_IMAGE
+    name: str = "redis-queue-server"
+    backend: str = BACKEND_NAME
+    command: list[str] | None = dataclasses.field(default_factory=lambda: _command("server"))
+
+    def configure_server_env(self, cluster: DockerCluster) -> Self:
+        """Return a copy that knows the port and, as a secret, the password of ``cluster``."""
+        container = self.copy()
+        container.environment[settings.PORT] = str(cluster.config.server_port)
+        container.secrets[settings.PASSWORD] = cluster.config.server_password
+        return container
+
+    def configure_worker_env(self, cluster: DockerCluster, worker_number: int) -> Self:
+        """Refuse: this container runs no workers."""
+        raise _wrong_role("worker_container", "RedisQueueWorkerContainer")
+
+    def register_parallel_backend(self, cluster: DockerCluster, **options: Any) -> None:
+        """Refuse: the worker container has the backend."""
+        raise _wrong_role("worker_container", "RedisQueueWorkerContainer")
+
+
+@dataclasses.dataclass(repr=False)
+class RedisQueueWorkerContainer(DockerContainer):
+    """A supervisor with worker processes that take their tasks from the queue.
+
+    It makes ``redis-queue`` joblib's default backend while it is registered, and exports to the
+    user :meth:`executor`, :meth:`stats` and the lists of packages to install. The variables named
+    in ``settings.py`` under :class:`QueueSettings` may be set in ``environment``; client and
+    workers follow them. Packages act on workers that are started afterwards.
+
+    Parameters
+    ----------
+    image, name, backend, max_worker_num, environment, secrets, command
+        As in :class:`dockerparallel.DockerContainer`. One worker per container by default, so
+        that scaling down is exact.
+    pip_packages
+        What pip installs before a worker takes work, such as ``"numpy>=2"``.
+    system_packages
+        What the package manager of the image installs before that; root in a container only.
+    """
+
+    image: str = DEFAULT_IMAGE
+    name: str = "redis-queue-worker"
+    backend: str = BACKEND_NAME
+    command: list[str] | None = dataclasses.field(default_factory=lambda: _command("worker"))
+    pip_packages: list[str] = dataclasses.field(default_factory=list)
+    system_packages: list[str] = dataclasses.field(default_factory=list)
+
+    # What the core asks for ------------------------------------------------------------------
+
+    def server_container(self) -> RedisQueueServerContainer:
+        """Return the server of the same image."""
+        return RedisQueueServerContainer(image=self.image)
+
+    def configure_server_env(self, cluster: DockerCluster) -> Self:
+        """Refuse: this container is no server."""
+        raise _wrong_role("server_container", "RedisQueueServerContainer")
+
+    def configure_worker_env(self, cluster: DockerCluster, worker_number: int) -> Self:
+        """Return a copy that knows queue, server, password (a secret), and what to install.
+
+        Variables that limit the threads of numerical libraries to the worker's share of cores are
+        added where the user has set none.
+
+        Raises
+        ------
+        InvalidTypeError, InvalidValueError
+            ``worker_number`` is no whole number from 1 to ``max_worker_num``.
+        SettingsError
+            A variable of :class:`QueueSettings` has a value that cannot be used.
+        ServerNotRunningError
+            The cluster's server has no address for the workers.
+        """
+        check_int(
+            "worker_number",
+            worker_number,
+            minimum=1,
+            maximum=self.max_worker_num,
+            hint="up to the max_worker_num of the container",
+        )
+        settings.QueueSettings.from_environment(self.full_environment())
+        endpoint = cluster.server_address_for_workers()
+        container = self.copy()
+        container.environment |= {
+            settings.SERVER_HOST: endpoint.host,
+            settings.SERVER_PORT: str(endpoint.port),
+            settings.JOB_QUEUE_NAME: cluster.config.job_queue_name,
+            settings.WORKER_NUMBER: str(worker_number),
+            settings.PIP_PACKAGES: json.dumps(self.pip_packages),
+            settings.SYSTEM_PACKAGES: json.dumps(self.system_packages),
+        }
+        container.secrets[settings.PASSWORD] = cluster.config.server_password
+        threads = str(max(1, cluster.config.worker_hardware.cpu // _UNITS_PER_CORE))
+        for variable in settings.THREAD_LIMITS:
+            container.environment.setdefault(variable, threads)
+        return container
+
+    def register_parallel_backend(self, cluster: DockerCluster, **options: Any) -> None:
+        """Connect to the queue and make ``redis-queue`` joblib's default backend.
+
+        Parameters
+        ----------
+        cluster
+            The cluster.
+        **options
+            ``timeout`` (30): seconds for the server to answer. ``worker_timeout`` (15): seconds
+            for a first worker to be there, where the cluster expects any; later ones only log a
+            warning. ``server_timeout`` (5): seconds that the server may be silent before all open
+            futures fail.
+
+        Raises
+        ------
+        QueueConnectionError
+            The server cannot be reached, refuses the password, or is no Redis server.
+        PythonVersionError
+            Workers run another minor version of Python than this session.
+        InvalidTypeError, InvalidValueError
+            An option is unknown (the message lists them), or no positive number.
+        """
+        chosen = RegistrationOptions.parse(options)
+        client = open_client(cluster, chosen)
+        wait_for_worker(cluster, client, chosen.worker_timeout)
+        registration.make_default(cluster.state, client)
+        cluster.logger.info("joblib computes on the cluster now (backend %r).", BACKEND_NAME)
+
+    def deregister_parallel_backend(self, cluster: DockerCluster, **options: Any) -> None:
+        """Restore joblib's default as it was before, and fail the futures still open."""
+        if options:
+            raise InvalidTypeError(
+                f"Deregistering the redis-queue backend takes no options, not {sorted(options)}."
+            )
+        registration.drop(cluster.state)
+
+    def check(self) -> None:
+        """Refuse fields that no worker could run; see :meth:`DockerContainer.check`."""
+        super().check()
+        check_pip_packages(self.pip_packages)
+        check_system_packages(self.system_packages)
+
+    # What the user sees ----------------------------------------------------------------------
+
+    @exported
+    def executor(self, cluster: DockerCluster) -> ClusterExecutor:
+        """Return a ``concurrent.futures.Executor`` over the workers; it keeps the cluster alive.
+
+        Raises
+        ------
+        ServerNotRunningError
+            No server runs: start the cluster first.
+        QueueConnectionError
+            The server does not answer.
+        """
+        return ClusterExecutor(open_client(cluster, RegistrationOptions()), cluster)
+
+    @exported
+    def stats(self, cluster: DockerCluster) -> dict[str, Any]:
+        """Return the numbers of the queue now; two round trips, cheap enough for each second.
+
+        Returns
+        -------
+        dict
+            ``waiting``, ``running``, ``done``, ``failed``, ``retried`` (tasks put back after a
+            worker's death) and ``died`` (workers), each an int, and ``workers``: a list of a dict
+            per live worker with ``id``, ``host``, ``pid``, ``python``, ``done``, ``failed``. A
+            batch of joblib and a chunk of ``map`` count as one task.
+
+        Raises
+        ------
+        ServerNotRunningError
+            No server runs.
+        QueueConnectionError
+            The server does not answer.
+        """
+        return cluster_stats(open_client(cluster, RegistrationOptions()), cluster)
+
+    @exported
+    def add_pip_packages(self, *packages: str | Iterable[str]) -> None:
+        """Add Python packages that workers started from now on install before they take work.
+
+        Raises
+        ------
+        InvalidTypeError, InvalidValueError
+            A package is no string, empty, or looks like an option of pip.
+        """
+        self.set_pip_packages(self.pip_packages, *packages)
+
+    @exported
+    def set_pip_packages(self, *packages: str | Iterable[str]) -> None:
+        """Replace the list of Python packages; see :meth:`add_pip_packages`."""
+        self.pip_packages = list(check_pip_packages(_flat(packages)))
+        _note_running_workers()
+
+    @exported
+    def get_pip_packages(self) -> list[str]:
+        """Return the Python packages that new workers install."""
+        return list(self.pip_packages)
+
+    @exported
+    def add_system_packages(self, *packages: str | Iterable[str]) -> None:
+        """Add packages of the image's system that workers started from now on install first.
+
+        Raises
+        ------
+        InvalidTypeError, InvalidValueError
+            A package is no string, or no name of a package.
+        """
+        self.set_system_packages(self.system_packages, *packages)
+
+    @exported
+    def set_system_packages(self, *packages: str | Iterable[str]) -> None:
+        """Replace the list of system packages; see :meth:`add_system_packages`."""
+        self.system_packages = list(check_system_packages(_flat(packages)))
+        _note_running_workers()
+
+    @exported
+    def get_system_packages(self) -> list[str]:
+        """Return the system packages that new workers install."""
+        return list(self.system_packages)
+
+
+def _flat(packages: Iterable[Any]) -> list[Any]:
+    flat: list[Any] = []
+    for item in packages:
+        if isinstance(item, str) or not isinstance(item, Iterable):
+            flat.append(item)
+        else:
+            flat.extend(item)
+    return flat
+
+
+def _note_running_workers() -> None:
+    try:
+        cluster = current_cluster()
+    except NoCurrentClusterError:
+        # The container belongs to no cluster yet, so no worker of it runs.
+        return
+    runtime = cluster.runtime
+    if runtime.running_worker_number + runtime.initializing_worker_number > 0:
+        cluster.logger.warning(
+            "Packages are installed on workers that start from now on. For those that run: "
+            "cluster.set_worker_number(0), then the number that you want."
+        )
+
+
+def _wrong_role(argument: str, right: str) -> InvalidTypeError:
+    return InvalidTypeError(
+        f"This container cannot be the {argument} of a cluster: pass {argument}={right}()."
+    )

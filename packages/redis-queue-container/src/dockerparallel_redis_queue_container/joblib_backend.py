@@ -1,0 +1,143 @@
+"""The joblib backend ``redis-queue``: ``joblib.Parallel`` on the workers of a cluster."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Callable
+from concurrent.futures import Future
+from typing import Any
+
+from joblib.parallel import AutoBatchingMixin, FallbackToBackend, ParallelBackendBase
+from joblib.parallel import SequentialBackend
+
+from dockerparallel_redis_queue_container.client import QueueClient
+from dockerparallel_redis_queue_container.futures import ClusterFuture
+
+BACKEND_NAME = "redis-queue"
+
+
+class RedisQueueBackend(AutoBatchingMixin, ParallelBackendBase):  # type: ignore[misc]  # no types
+    """Sends joblib's batches to the workers. Made by joblib, for each ``Parallel`` object.
+
+    Parameters
+    ----------
+    client
+        The connection to the queue.
+    worker_number
+        Returns how many workers the cluster is to have now.
+    nesting_level, inner_max_num_threads, **backend_kwargs
+        As joblib passes them.
+    """
+
+    supports_retrieve_callback = True
+    supports_sharedmem = False
+    uses_threads = False
+    default_n_jobs = -1
+
+    def __init__(
+        self,
+        client: QueueClient,
+        worker_number: Callable[[], int],
+        nesting_level: int | None = None,
+        inner_max_num_threads: int | None = None,
+        **backend_kwargs: Any,
+    ) -> None:
+        super().__init__(
+            nesting_level=nesting_level,
+            inner_max_num_threads=inner_max_num_threads,
+            **backend_kwargs,
+        )
+        self.parallel: Any = None
+        self._client = client
+        self._worker_number = worker_number
+        self._lock = threading.Lock()
+        self._open: set[ClusterFuture[Any]] = set()
+
+    def effective_n_jobs(self, n_jobs: int | None) -> int:
+        """Return how many batches are to run at once.
+
+        ``None`` and -1 mean all workers that the cluster is to have, -2 all but one, and so on,
+        at least one. More than there are workers is allowed: the rest waits in the queue.
+
+        Raises
+        ------
+        ValueError
+            ``n_jobs`` is 0.
+        """
+        if n_jobs == 0:
+            raise ValueError("n_jobs == 0 in Parallel has no meaning")
+        if n_jobs is None:
+            n_jobs = -1
+        if n_jobs > 0:
+            return n_jobs
+        jobs = max(1, self._worker_number() + 1 + n_jobs)
+        # joblib runs a call with one job in this process. Who asked for all workers of a cluster
+        # that has one means that worker, so a `Parallel` object is told two: one waits in line.
+        return max(jobs, 2) if self.parallel is not None else jobs
+
+    def configure(
+        self,
+        n_jobs: int = 1,
+        parallel: Any = None,
+        prefer: str | None = None,
+        require: str | None = None,
+        **_options: Any,
+    ) -> int:
+        """Prepare for the calls of one ``Parallel`` object; returns the number of jobs.
+
+        Options for memory maps do not apply, since workers may be on other machines.
+        """
+        if n_jobs == 1:
+            raise FallbackToBackend(SequentialBackend(nesting_level=self.nesting_level))
+        self.parallel = parallel
+        return self.effective_n_jobs(n_jobs)
+
+    def submit(
+        self, func: Callable[[], Any], callback: Callable[[Any], None] | None = None
+    ) -> Future[Any]:
+        """Send one batch; ``callback`` gets the future when it is done.
+
+        Never raises: joblib calls it from its callbacks too, where an exception would be lost
+        and the call would wait for ever.
+        """
+        future: Future[Any]
+        try:
+            cluster_future = self._client.submit(func)
+        except Exception as error:
+            # It belongs to the batch, and reaches the caller as the batch's outcome.
+            future = Future()
+            future.set_exception(error)
+        else:
+            future = cluster_future
+            with self._lock:
+                self._open.add(cluster_future)
+            cluster_future.add_done_callback(self._close)
+        if callback is not None:
+            future.add_done_callback(callback)
+        return future
+
+    def retrieve_result_callback(self, out: Future[Any]) -> Any:
+        """Return the results of a batch, or raise what it raised."""
+        return out.result()
+
+    def abort_everything(self, ensure_ready: bool = True) -> None:
+        """Cancel the batches that no worker has begun; the backend can be used again."""
+        with self._lock:
+            futures = list(self._open)
+        self._client.cancel_futures(futures)
+
+    def terminate(self) -> None:
+        """Forget what was learnt of batch sizes; connection and workers serve the next call."""
+        self.reset_batch_stats()
+
+    def get_nested_backend(self) -> tuple[ParallelBackendBase, None]:
+        """Return the backend for a ``Parallel`` inside a task: sequential.
+
+        A worker has its share of the machine, and other workers have theirs.
+        """
+        level = (self.nesting_level or 0) + 1
+        return SequentialBackend(nesting_level=level), None
+
+    def _close(self, future: Any) -> None:
+        with self._lock:
+            self._open.discard(future)

@@ -1,0 +1,38 @@
+"""Names of the keys in Redis that one job queue uses.
+
+Every key starts with ``dp:{<job queue name>}:``. The braces are a hash tag, so that all keys of a
+queue live in one slot of a Redis cluster. Below, ``<worker>`` and ``<client>`` are ids.
+
+============================  ======  ============================================================
+key                           type    content
+============================  ======  ============================================================
+``tasks``                     list    ids of tasks that wait, the next one first
+``claimed:<worker>``          list    ids of tasks that a worker has taken
+``payloads``                  hash    task id -> the pickled task; gone = done or cancelled
+``owners``                    hash    task id -> worker that got the payload; such a task runs
+``attempts``                  hash    task id -> how many workers died over it
+``client:<client>``           string  exists while results of this client are wanted
+``results:<client>``          list    task id, outcome, task id, outcome, ... not yet acknowledged
+``signal:<client>``           list    one token where there are new results: wakes the client
+``leases``                    zset    worker id -> end of its lease, in ms of the server's clock
+``workers``                   hash    worker id -> JSON that describes the worker
+``done``, ``failed``          hash    worker id -> number of tasks
+``counts``                    hash    totals: ``done``, ``failed``, ``retried``, ``died``
+``code``                      hash    digest -> source bundle of modules
+============================  ======  ============================================================
+
+A task id is in exactly one list at any time: ``tasks``, or one worker's ``claimed``. Its form is
+``<client>.<number>``, so that a worker knows whose result it has.
+"""
+
+from __future__ import annotations
+
+
+def key_prefix(job_queue_name: str) -> str:
+    """Return what each key of the job queue starts with."""
+    return f"dp:{{{job_queue_name}}}:"
+
+
+def client_of(task_id: str) -> str:
+    """Return the id of the client that submitted a task."""
+    return task_id.rpartition(".")[0]

@@ -1,0 +1,139 @@
+"""Connecting a session to the queue of its cluster."""
+
+from __future__ import annotations
+
+import dataclasses
+import platform
+import time
+from collections.abc import Mapping
+from typing import TYPE_CHECKING, Any, Self
+
+from dockerparallel.errors import InvalidTypeError
+from dockerparallel.validation import check_seconds
+from redis.exceptions import RedisError
+
+from dockerparallel_redis_queue_container import registration
+from dockerparallel_redis_queue_container.client import QueueClient
+from dockerparallel_redis_queue_container.connection import connect, explain, wait_for_server
+from dockerparallel_redis_queue_container.errors import PythonVersionError
+from dockerparallel_redis_queue_container.settings import QueueSettings
+
+if TYPE_CHECKING:
+    from dockerparallel import DockerCluster
+
+_FIRST_PAUSE = 0.01
+_LONGEST_PAUSE = 0.25
+_ANSWER_TIMEOUT = 5.0
+
+
+@dataclasses.dataclass(frozen=True)
+class RegistrationOptions:
+    """The options of ``register_backend``, in seconds; see ``register_parallel_backend``."""
+
+    timeout: float = 30.0
+    worker_timeout: float = 15.0
+    server_timeout: float = 5.0
+
+    @classmethod
+    def parse(cls, options: Mapping[str, Any]) -> Self:
+        """Check what the user gave.
+
+        Raises
+        ------
+        InvalidTypeError
+            An option is unknown, or no number.
+        InvalidValueError
+            A number is not positive.
+        """
+        valid = [field.name for field in dataclasses.fields(cls)]
+        unknown = sorted(set(options) - set(valid))
+        if unknown:
+            raise InvalidTypeError(
+                f"register_backend has no option {', '.join(map(repr, unknown))} for the "
+                f"redis-queue backend. Options: {', '.join(valid)}."
+            )
+        return cls(**{name: check_seconds(name, value) for name, value in options.items()})
+
+
+def open_client(cluster: DockerCluster, options: RegistrationOptions) -> QueueClient:
+    """Return the cluster's connection, made now if there is none or its server was lost.
+
+    Raises
+    ------
+    ServerNotRunningError
+        No server runs, or it has no address for this session.
+    QueueConnectionError
+        The server did not answer properly within ``options.timeout``.
+    """
+    present = registration.client_of(cluster.state)
+    if present is not None:
+        return present
+    endpoint = cluster.server_address_for_client()
+    password = cluster.config.server_password
+    connection = connect(
+        endpoint,
+        password,
+        timeout=min(options.timeout, _ANSWER_TIMEOUT),
+        connect_timeout=min(options.timeout, _ANSWER_TIMEOUT),
+    )
+    try:
+        wait_for_server(connection, endpoint, options.timeout)
+    finally:
+        connection.close()
+    worker_container = cluster.state.worker_container
+    try:
+        client = QueueClient(
+            endpoint,
+            password,
+            cluster.config.job_queue_name,
+            QueueSettings.from_environment(worker_container.full_environment()),
+            options.server_timeout,
+        )
+    except (RedisError, OSError) as error:
+        raise explain(error, endpoint, options.timeout) from error
+    return registration.keep_client(cluster.state, client)
+
+
+def wait_for_worker(cluster: DockerCluster, client: QueueClient, timeout: float) -> None:
+    """Wait for a first worker, if any is expected, and compare versions of Python.
+
+    Raises
+    ------
+    PythonVersionError
+        A worker runs another minor version.
+    QueueConnectionError
+        The server does not answer any more.
+    """
+    if cluster.config.expected_worker_number == 0:
+        return
+    deadline = time.monotonic() + timeout
+    pause = _FIRST_PAUSE
+    while True:
+        try:
+            workers = client.queue.workers()
+        except (RedisError, OSError) as error:
+            raise explain(error, cluster.server_address_for_client(), timeout) from error
+        if workers:
+            check_versions({str(worker["python"]) for worker in workers})
+            return
+        if time.monotonic() + pause > deadline:
+            cluster.logger.warning(
+                "No worker has come within %g s; tasks wait until one does. Look at the logs of "
+                "the worker containers if none comes (worker_timeout= sets how long to wait).",
+                timeout,
+            )
+            return
+        time.sleep(pause)
+        pause = min(2 * pause, _LONGEST_PAUSE)
+
+
+def check_versions(found: set[str]) -> None:
+    """Refuse workers of another minor version of Python than this session's."""
+    ours = ".".join(platform.python_version_tuple()[:2])
+    others = sorted(found - {ours})
+    if others:
+        raise PythonVersionError(
+            f"The workers run Python {', '.join(others)}, and this session runs Python {ours}: "
+            "pickled functions cannot travel between them. Use a worker image with Python "
+            f"{ours} (its tag ends in -py{ours}), or run this session with Python {others[0]}."
+        )

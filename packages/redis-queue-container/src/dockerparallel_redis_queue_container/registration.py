@@ -1,0 +1,125 @@
+"""Which cluster is joblib's default backend, and each cluster's connection to its queue.
+
+All of it lives in this process and holds no cluster: connections are found by the state of their
+cluster, weakly, and the backend that joblib makes knows a connection and the configuration.
+"""
+
+from __future__ import annotations
+
+import threading
+import weakref
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+import joblib
+import joblib.parallel
+from dockerparallel.errors import BackendError
+
+from dockerparallel_redis_queue_container.client import QueueClient
+from dockerparallel_redis_queue_container.joblib_backend import BACKEND_NAME, RedisQueueBackend
+
+if TYPE_CHECKING:
+    from dockerparallel.config import CloudConfig
+    from dockerparallel.state import ClusterState
+
+
+@dataclass
+class _Registration:
+    """A cluster that is, or may be again, joblib's default; made into backends by joblib."""
+
+    client: QueueClient
+    config: CloudConfig
+    default_before: str
+
+    def __call__(self, **options: Any) -> RedisQueueBackend:
+        return RedisQueueBackend(
+            self.client, lambda: self.config.expected_worker_number, **options
+        )
+
+
+_lock = threading.RLock()
+_clients: weakref.WeakKeyDictionary[ClusterState, QueueClient] = weakref.WeakKeyDictionary()
+_registrations: list[_Registration] = []
+
+
+def client_of(state: ClusterState) -> QueueClient | None:
+    """Return the open connection of a cluster; ``None`` without one, or where it is broken."""
+    with _lock:
+        client = _clients.get(state)
+    return None if client is None or client.broken else client
+
+
+def keep_client(state: ClusterState, client: QueueClient) -> QueueClient:
+    """Make ``client`` the connection of a cluster, unless another thread was first.
+
+    Returns
+    -------
+    QueueClient
+        The connection of the cluster now; the one given is closed where it is not that.
+    """
+    with _lock:
+        present = client_of(state)
+        if present is None:
+            replaced = _clients.get(state)
+            _clients[state] = client
+    if present is not None:
+        client.close()
+        return present
+    if replaced is not None:
+        _withdraw(replaced)
+        replaced.close()
+    return client
+
+
+def make_default(state: ClusterState, client: QueueClient) -> None:
+    """Make the cluster joblib's default backend; it goes before one registered earlier."""
+    with _lock:
+        if any(registration.client is client for registration in _registrations):
+            return
+        registration = _Registration(client, state.config, joblib.parallel.DEFAULT_BACKEND)
+        _registrations.append(registration)
+        joblib.register_parallel_backend(BACKEND_NAME, registration, make_default=True)
+
+
+def drop(state: ClusterState) -> None:
+    """Restore joblib's default as it was before the cluster, and close its connection.
+
+    Idempotent. A default that the user has chosen meanwhile stays.
+    """
+    with _lock:
+        client = _clients.pop(state, None)
+        if client is not None:
+            _withdraw(client)
+    if client is not None:
+        client.close()
+
+
+def _withdraw(client: QueueClient) -> None:
+    with _lock:
+        for index, registration in enumerate(_registrations):
+            if registration.client is client:
+                break
+        else:
+            return
+        del _registrations[index]
+        if index < len(_registrations):
+            above = _registrations[index]
+            if above.default_before == BACKEND_NAME:
+                above.default_before = registration.default_before
+            return
+        backends = joblib.parallel.BACKENDS
+        if backends.get(BACKEND_NAME) is not registration:
+            # Somebody has registered another backend under our name: it is theirs now.
+            return
+        ours_is_default = joblib.parallel.DEFAULT_BACKEND == BACKEND_NAME
+        backends[BACKEND_NAME] = _registrations[-1] if _registrations else _no_cluster
+        before = registration.default_before
+        if ours_is_default and before in backends:
+            joblib.register_parallel_backend(before, backends[before], make_default=True)
+
+
+def _no_cluster(**_options: Any) -> RedisQueueBackend:
+    raise BackendError(
+        "No cluster is registered as joblib's backend 'redis-queue' now: call cluster.start() or "
+        "cluster.register_backend() first, or choose another backend."
+    )

@@ -1,0 +1,287 @@
+"""The supervisor: one process per container that runs the workers and vouches for them.
+
+It has no threads and runs no user code, so that its heartbeat does not depend on what tasks do. It
+notices the death of a worker at once, gives its task to others, and starts a new one.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import logging
+import os
+import select
+import shutil
+import signal
+import socket
+import tempfile
+import time
+from collections.abc import Iterator
+from pathlib import Path
+from types import FrameType
+
+from dockerparallel import Endpoint
+from redis.exceptions import RedisError
+
+from dockerparallel_redis_queue_container import outcomes, packages, privileges
+from dockerparallel_redis_queue_container.children import Child, describe, new_worker_id
+from dockerparallel_redis_queue_container.connection import connect, explain, wait_for_server
+from dockerparallel_redis_queue_container.errors import WorkerStartError
+from dockerparallel_redis_queue_container.queue import TaskQueue
+from dockerparallel_redis_queue_container.settings import PASSWORD, WorkerSettings
+from dockerparallel_redis_queue_container.worker import (
+    SUPERVISED_SIGNALS,
+    WorkerStart,
+    run_worker,
+)
+
+_MOST_FAILED_STARTS = 5
+_FIRST_PAUSE = 0.1
+_LONGEST_PAUSE = 5.0
+
+_log = logging.getLogger(__name__)
+
+
+def run_supervisor() -> int:
+    """Install packages, then run workers until SIGTERM or SIGINT; returns the exit code.
+
+    Called by ``python -m ... worker``. It also returns, with the worker's exit code, in each
+    worker process, which is a fork of this one.
+
+    Raises
+    ------
+    SettingsError
+        A setting is missing or cannot be used.
+    PackageInstallError
+        A package that the user asked for could not be installed; no worker was started.
+    QueueConnectionError
+        The server did not answer, at the start or later, for ``server_wait`` seconds.
+    WorkerStartError
+        Worker processes ended again and again before they were ready.
+    """
+    settings = WorkerSettings.from_environment()
+    packages.install(
+        settings.pip_packages, settings.system_packages, timeout=settings.queue.install_timeout
+    )
+    privileges.drop()
+    # Tasks are the user's, but need not be shown the password of the server.
+    os.environ.pop(PASSWORD, None)
+    with _work_folder() as folder, Supervisor(settings, folder) as supervisor:
+        worker = supervisor.run()
+    return 0 if worker is None else run_worker(worker, settings)
+
+
+class Supervisor:
+    """Starts, watches and ends the workers of one container. For the main thread only.
+
+    Parameters
+    ----------
+    settings
+        What the container was told.
+    folder
+        Where the workers put the code that clients ship.
+    """
+
+    def __init__(self, settings: WorkerSettings, folder: Path) -> None:
+        self._settings = settings
+        self._folder = folder
+        self._endpoint = Endpoint(settings.host, settings.port)
+        # A command that hangs must not use up the leases.
+        timeout = max(1.0, settings.queue.lease / 2)
+        connection = connect(self._endpoint, settings.password, timeout=timeout)
+        self._queue = TaskQueue(connection, settings.job_queue_name, settings.queue)
+        self._children: dict[int, Child] = {}
+        self._burials: list[tuple[str, bytes, bool]] = []
+        self._failed_starts = 0
+        self._start_after = 0.0
+        self._stopping = False
+        self._pid = os.getpid()
+
+    def __enter__(self) -> Supervisor:
+        """Wait for the server and take over the signals."""
+        wait_for_server(self._queue.connection, self._endpoint, self._settings.queue.server_wait)
+        self._wake_reader, self._wake_writer = os.pipe()
+        for descriptor in (self._wake_reader, self._wake_writer):
+            os.set_blocking(descriptor, False)
+        signal.set_wakeup_fd(self._wake_writer, warn_on_full_buffer=False)
+        signal.signal(signal.SIGCHLD, lambda _number, _frame: None)
+        for number in (signal.SIGTERM, signal.SIGINT):
+            signal.signal(number, self._on_stop)
+        return self
+
+    def __exit__(self, *exc_info: object) -> None:
+        """End the workers; in a worker, only let go of what was the supervisor's."""
+        if os.getpid() == self._pid:
+            self._end_children()
+        signal.set_wakeup_fd(-1)
+        signal.signal(signal.SIGCHLD, signal.SIG_DFL)
+        for child in self._children.values():
+            child.link.close()
+        self._queue.connection.close()
+        os.close(self._wake_reader)
+        os.close(self._wake_writer)
+
+    def run(self) -> WorkerStart | None:
+        """Keep the wanted number of workers alive.
+
+        Returns
+        -------
+        WorkerStart or None
+            In a new worker process what it needs; ``None`` in the supervisor, once it is told to
+            stop.
+        """
+        last_answer = time.monotonic()
+        next_heartbeat = 0.0
+        _log.info("Starting %d worker(s)", self._settings.worker_number)
+        while not self._stopping:
+            self._collect_dead()
+            started = self._start_missing()
+            if started is not None:
+                return started
+            now = time.monotonic()
+            if now >= next_heartbeat or self._burials or self._new_ones():
+                try:
+                    self._heartbeat()
+                    last_answer = time.monotonic()
+                except (RedisError, OSError) as error:
+                    waited = time.monotonic() - last_answer
+                    if waited > self._settings.queue.server_wait:
+                        raise explain(error, self._endpoint, waited) from error
+                    _log.warning("The server did not take the heartbeat: %s", error)
+                next_heartbeat = time.monotonic() + self._settings.queue.heartbeat
+            self._sleep(until=next_heartbeat)
+        return None
+
+    # Workers ---------------------------------------------------------------------------------
+
+    def _start_missing(self) -> WorkerStart | None:
+        while (
+            len(self._children) < self._settings.worker_number
+            and time.monotonic() >= self._start_after
+        ):
+            ours, theirs = socket.socketpair()
+            worker_id = new_worker_id()
+            # A worker lets the signals in when it has its own handlers (`run_worker`).
+            signal.pthread_sigmask(signal.SIG_BLOCK, SUPERVISED_SIGNALS)
+            pid = os.fork()
+            if pid == 0:
+                ours.close()
+                return WorkerStart(worker_id, theirs, self._folder)
+            signal.pthread_sigmask(signal.SIG_UNBLOCK, SUPERVISED_SIGNALS)
+            theirs.close()
+            ours.setblocking(False)
+            self._children[pid] = Child(worker_id, pid, ours, describe(worker_id, pid))
+        return None
+
+    def _collect_dead(self) -> None:
+        for pid, status in _dead_processes():
+            child = self._children.pop(pid, None)
+            if child is None:
+                # As the first process of a container we inherit orphans of the tasks.
+                continue
+            child.look_for_ready()
+            child.link.close()
+            code = os.waitstatus_to_exitcode(status)
+            self._bury(child, code, blame=not self._stopping)
+            if self._stopping:
+                continue
+            _log.error("Worker %s (process %d) died: %s", child.worker_id, pid, _ending(code))
+            if child.ready:
+                self._failed_starts = 0
+                continue
+            self._failed_starts += 1
+            if self._failed_starts >= _MOST_FAILED_STARTS:
+                raise WorkerStartError(
+                    f"{self._failed_starts} workers in a row ended before they were ready, the "
+                    f"last with {_ending(code)}. Their own messages are in the log above."
+                )
+            pause = min(_LONGEST_PAUSE, _FIRST_PAUSE * 2**self._failed_starts)
+            self._start_after = time.monotonic() + pause
+
+    def _bury(self, child: Child, code: int, *, blame: bool) -> None:
+        died = outcomes.worker_died(
+            self._settings.queue.max_attempts,
+            exit_code=code if code >= 0 else None,
+            signal_number=-code if code < 0 else None,
+        )
+        self._burials.append((child.worker_id, died, blame))
+
+    def _end_children(self) -> None:
+        self._stopping = True
+        for number, seconds in (
+            (signal.SIGTERM, self._settings.queue.stop_grace),
+            (signal.SIGKILL, None),
+        ):
+            for pid in self._children:
+                os.kill(pid, number)
+            deadline = None if seconds is None else time.monotonic() + seconds
+            while self._children and (deadline is None or time.monotonic() < deadline):
+                self._sleep(until=deadline)
+                self._collect_dead()
+        try:
+            self._hold_burials()
+        except (RedisError, OSError) as error:
+            # Their leases run out by themselves.
+            _log.warning("The server was not told that the workers ended: %s", error)
+        _log.info("All workers have ended")
+
+    # Heartbeat -------------------------------------------------------------------------------
+
+    def _new_ones(self) -> bool:
+        """Look for workers that have just become ready."""
+        return any([child.look_for_ready() for child in self._children.values()])
+
+    def _heartbeat(self) -> None:
+        self._hold_burials()
+        alive = [child for child in self._children.values() if child.ready]
+        if alive:
+            self._queue.renew((child.worker_id, child.description) for child in alive)
+        self._queue.reap(outcomes.worker_died(self._settings.queue.max_attempts))
+
+    def _hold_burials(self) -> None:
+        while self._burials:
+            worker_id, died, blame = self._burials[0]
+            self._queue.bury(worker_id, died, blame=blame)
+            del self._burials[0]
+
+    # Waiting ---------------------------------------------------------------------------------
+
+    def _on_stop(self, number: int, _frame: FrameType | None) -> None:
+        if not self._stopping:
+            _log.info("Stopping after %s", signal.Signals(number).name)
+        self._stopping = True
+
+    def _sleep(self, until: float | None) -> None:
+        """Sleep until then, a signal, or news of a worker that starts."""
+        if len(self._children) < self._settings.worker_number and not self._stopping:
+            until = min(until or self._start_after, self._start_after)
+        links = [child.link for child in self._children.values() if not child.ready]
+        seconds = None if until is None else max(0.0, until - time.monotonic())
+        readable, _, _ = select.select([self._wake_reader, *links], [], [], seconds)
+        if self._wake_reader in readable:
+            os.read(self._wake_reader, 4096)
+
+
+def _dead_processes() -> Iterator[tuple[int, int]]:
+    with contextlib.suppress(ChildProcessError):
+        while True:
+            pid, status = os.waitpid(-1, os.WNOHANG)
+            if pid == 0:
+                return
+            yield pid, status
+
+
+def _ending(code: int) -> str:
+    return f"exit code {code}" if code >= 0 else signal.Signals(-code).name
+
+
+@contextlib.contextmanager
+def _work_folder() -> Iterator[Path]:
+    """Make a folder for shipped code; the process that made it removes it."""
+    base = os.environ.get(packages.PACKAGES_DIR)
+    folder = Path(tempfile.mkdtemp(prefix="dockerparallel-code-", dir=base))
+    owner = os.getpid()
+    try:
+        yield folder
+    finally:
+        if os.getpid() == owner:
+            shutil.rmtree(folder, ignore_errors=True)

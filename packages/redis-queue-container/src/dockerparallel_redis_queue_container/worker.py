@@ -1,0 +1,143 @@
+"""One worker process: takes a task, runs it, hands in the outcome, until it is told to end."""
+
+from __future__ import annotations
+
+import logging
+import os
+import signal
+import socket
+import sys
+import threading
+import time
+from dataclasses import dataclass
+from pathlib import Path
+from types import FrameType
+
+import joblib
+from dockerparallel import Endpoint
+from joblib.parallel import SequentialBackend
+from redis.exceptions import RedisError
+
+from dockerparallel_redis_queue_container import outcomes
+from dockerparallel_redis_queue_container.connection import connect
+from dockerparallel_redis_queue_container.errors import ResultError
+from dockerparallel_redis_queue_container.logs import configure_logging
+from dockerparallel_redis_queue_container.module_loader import TaskLoader
+from dockerparallel_redis_queue_container.queue import MOST_PAYLOAD, Claim, Finished, TaskQueue
+from dockerparallel_redis_queue_container.settings import WorkerSettings
+
+READY = b"r"
+"""What a worker sends over its link to the supervisor once the server has answered it."""
+
+SUPERVISED_SIGNALS = (signal.SIGTERM, signal.SIGINT, signal.SIGCHLD)
+"""The signals that the supervisor handles; blocked in a new worker until it has its handlers."""
+
+_BLOCK_SECONDS = 1.0
+_COMMAND_TIMEOUT = 60.0
+_PAUSE = 0.2
+
+_log = logging.getLogger(__name__)
+
+
+class Stopping(BaseException):
+    """Raised in the main thread by SIGTERM, so that the ``finally`` blocks of a task run."""
+
+
+@dataclass(frozen=True)
+class WorkerStart:
+    """What a forked worker gets from its supervisor: its id, the link, a folder for code."""
+
+    worker_id: str
+    link: socket.socket
+    folder: Path
+
+
+def run_worker(start: WorkerStart, settings: WorkerSettings) -> int:
+    """Be a worker until SIGTERM or the end of the supervisor; returns the exit code.
+
+    Called in the main thread of the process that the supervisor has forked. Waits for the server
+    as long as its supervisor does. SIGINT is left to the supervisor, which gets it as well.
+    """
+    configure_logging(start.worker_id)
+    stop = _StopSwitch()
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
+    signal.signal(signal.SIGTERM, stop.on_signal)
+    signal.pthread_sigmask(signal.SIG_UNBLOCK, SUPERVISED_SIGNALS)
+    threading.Thread(target=_end_with_supervisor, args=(start.link,), daemon=True).start()
+    # Tasks that name our backend themselves must not wait for workers that wait for them.
+    joblib.register_parallel_backend("redis-queue", SequentialBackend)
+    endpoint = Endpoint(settings.host, settings.port)
+    connection = connect(endpoint, settings.password, timeout=_COMMAND_TIMEOUT)
+    queue = TaskQueue(connection, settings.job_queue_name, settings.queue)
+    loader = TaskLoader(queue.get_code, start.folder)
+    try:
+        _work(start, queue, loader, stop)
+    except Stopping:
+        _log.info("Ended by SIGTERM")
+    return 0
+
+
+class _StopSwitch:
+    """Remembers SIGTERM, also where a task has swallowed the exception."""
+
+    def __init__(self) -> None:
+        self.thrown = False
+
+    def on_signal(self, _number: int, _frame: FrameType | None) -> None:
+        self.thrown = True
+        raise Stopping
+
+
+def _work(start: WorkerStart, queue: TaskQueue, loader: TaskLoader, stop: _StopSwitch) -> None:
+    finished: Finished | None = None
+    ready = False
+    while not stop.thrown:
+        try:
+            counted, claims = queue.claim(start.worker_id, finished)
+            if not ready:
+                start.link.sendall(READY)
+                ready = True
+            if finished is not None and not counted:
+                _log.warning("Task %s was given to another worker meanwhile", finished.task_id)
+            finished = None
+            if not claims:
+                queue.wait_for_task(start.worker_id, _BLOCK_SECONDS)
+        except (RedisError, OSError) as error:
+            # The outcome in hand is offered again. How long to hope is the supervisor's decision.
+            _log.warning("The server does not take requests: %s", error)
+            time.sleep(_PAUSE)
+            continue
+        for claim in claims:
+            finished = _run(claim, loader, stop)
+
+
+def _run(claim: Claim, loader: TaskLoader, stop: _StopSwitch) -> Finished:
+    succeeded = False
+    try:
+        function, args, kwargs = loader.loads(claim.payload)
+        outcome = outcomes.success(function(*args, **kwargs))
+        succeeded = True
+    except BaseException as error:
+        # Whatever a task raises belongs to its caller, SystemExit and KeyboardInterrupt included.
+        if stop.thrown:
+            raise Stopping from error
+        outcome = outcomes.failure(error)
+    if len(outcome) > MOST_PAYLOAD:
+        succeeded = False
+        outcome = outcomes.failure(
+            ResultError(
+                f"The result takes {len(outcome)} bytes, and the server takes at most "
+                f"{MOST_PAYLOAD}: return less, or write the result to a file or store."
+            )
+        )
+    for stream in (sys.stdout, sys.stderr):
+        stream.flush()
+    return Finished(claim.task_id, succeeded, outcome)
+
+
+def _end_with_supervisor(link: socket.socket) -> None:
+    """End this process, task and all, when the supervisor's end of the link closes."""
+    while link.recv(1):
+        pass
+    _log.error("The supervisor is gone; this worker ends")
+    os._exit(1)
