@@ -13,7 +13,6 @@ import sys
 from collections.abc import Sequence
 
 from dockerparallel.errors import DockerParallelError
-
 from dockerparallel_redis_queue_container._version import __version__
 from dockerparallel_redis_queue_container.logs import configure_logging
 from dockerparallel_redis_queue_container.server import run_server
@@ -41,7 +40,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
             run_server()
         return run_supervisor()
     except (DockerParallelError, OSError) as error:
-        _log.error("The %s cannot run: %s", role, error)  # noqa: TRY400  # the text says it all
+        _log.error("The %s cannot run: %s", role, error)
         return 1
 
 

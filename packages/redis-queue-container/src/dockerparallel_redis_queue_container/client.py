@@ -11,14 +11,13 @@ from collections.abc import Callable, Iterable, Sequence
 from typing import Any, TypeVar
 
 from dockerparallel import BrokenClusterError, Endpoint
-
 from dockerparallel_redis_queue_container.collector import Collector, server_lost
 from dockerparallel_redis_queue_container.connection import CONNECTION_FAILURES, connect
 from dockerparallel_redis_queue_container.errors import CodeShippingError
 from dockerparallel_redis_queue_container.futures import ClusterFuture, OpenFutures
-from dockerparallel_redis_queue_container.queue import MOST_PAYLOAD, TaskQueue
 from dockerparallel_redis_queue_container.serialization import TaskPickler
 from dockerparallel_redis_queue_container.settings import QueueSettings
+from dockerparallel_redis_queue_container.task_queue import MOST_PAYLOAD, TaskQueue
 
 Call = tuple[Callable[..., Any], tuple[Any, ...], dict[str, Any]]
 
@@ -271,5 +270,3 @@ def _abandon(collector: Collector, queue: TaskQueue, client: str, pid: int) -> N
         return
     collector.close()
     _leave(queue, client, [])
-
-

@@ -9,13 +9,13 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 
 import redis
-from dockerparallel import BrokenClusterError
 from redis.exceptions import RedisError
 
+from dockerparallel import BrokenClusterError
 from dockerparallel_redis_queue_container import outcomes
 from dockerparallel_redis_queue_container.connection import CONNECTION_FAILURES
 from dockerparallel_redis_queue_container.futures import OpenFutures
-from dockerparallel_redis_queue_container.queue import Delivery, TaskQueue
+from dockerparallel_redis_queue_container.task_queue import Delivery, TaskQueue
 
 _BLOCK_SECONDS = 1.0
 _PAUSE = 0.05
@@ -101,7 +101,7 @@ class Collector:
     def _deliver(self, delivery: Delivery) -> None:
         try:
             self.futures.resolve(delivery.task_id, delivery.outcome)
-        except Exception:
+        except Exception:  # noqa: BLE001  # see below
             # A fault of ours must not cost the other futures their results.
             _log.exception("The result of task %s could not be delivered", delivery.task_id)
 

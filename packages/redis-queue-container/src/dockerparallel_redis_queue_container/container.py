@@ -12,7 +12,6 @@ from dockerparallel import DockerContainer, exported
 from dockerparallel.context import current_cluster
 from dockerparallel.errors import InvalidTypeError, NoCurrentClusterError
 from dockerparallel.validation import check_int
-
 from dockerparallel_redis_queue_container import registration, settings
 from dockerparallel_redis_queue_container._version import __version__
 from dockerparallel_redis_queue_container.executor import ClusterExecutor

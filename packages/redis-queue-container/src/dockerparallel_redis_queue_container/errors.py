@@ -133,7 +133,7 @@ class WorkerStartError(DockerParallelError, RuntimeError):
     """Worker processes could not be started, or ended again and again before they were ready."""
 
 
-class RemoteTraceback(Exception):
+class RemoteTraceback(Exception):  # noqa: N818  # the text of a traceback, not an error
     """The traceback of an exception as it was printed on the worker.
 
     ``str()`` gives the text, so that Python's normal display of chained exceptions shows it.

@@ -11,7 +11,6 @@ from concurrent.futures import Executor, wait
 from typing import TYPE_CHECKING, Any, ParamSpec, TypeVar
 
 from dockerparallel.errors import InvalidTypeError, InvalidValueError
-
 from dockerparallel_redis_queue_container.chunks import run_chunk
 from dockerparallel_redis_queue_container.client import QueueClient
 from dockerparallel_redis_queue_container.futures import ClusterFuture

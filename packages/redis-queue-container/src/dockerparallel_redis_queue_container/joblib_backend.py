@@ -5,10 +5,14 @@ from __future__ import annotations
 import threading
 from collections.abc import Callable
 from concurrent.futures import Future
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-from joblib.parallel import AutoBatchingMixin, FallbackToBackend, ParallelBackendBase
-from joblib.parallel import SequentialBackend
+from joblib.parallel import (
+    AutoBatchingMixin,
+    FallbackToBackend,
+    ParallelBackendBase,
+    SequentialBackend,
+)
 
 from dockerparallel_redis_queue_container.client import QueueClient
 from dockerparallel_redis_queue_container.futures import ClusterFuture
@@ -16,7 +20,14 @@ from dockerparallel_redis_queue_container.futures import ClusterFuture
 BACKEND_NAME = "redis-queue"
 
 
-class RedisQueueBackend(AutoBatchingMixin, ParallelBackendBase):  # type: ignore[misc]  # no types
+if TYPE_CHECKING:
+    _Backend = ParallelBackendBase[Any]
+else:
+    # Generic in its published types only.
+    _Backend = ParallelBackendBase
+
+
+class RedisQueueBackend(AutoBatchingMixin, _Backend):
     """Sends joblib's batches to the workers. Made by joblib, for each ``Parallel`` object.
 
     Parameters
@@ -103,7 +114,7 @@ class RedisQueueBackend(AutoBatchingMixin, ParallelBackendBase):  # type: ignore
         future: Future[Any]
         try:
             cluster_future = self._client.submit(func)
-        except Exception as error:
+        except Exception as error:  # noqa: BLE001  # see below
             # It belongs to the batch, and reaches the caller as the batch's outcome.
             future = Future()
             future.set_exception(error)
@@ -116,7 +127,7 @@ class RedisQueueBackend(AutoBatchingMixin, ParallelBackendBase):  # type: ignore
             future.add_done_callback(callback)
         return future
 
-    def retrieve_result_callback(self, out: Future[Any]) -> Any:
+    def retrieve_result_callback(self, out: Any) -> Any:
         """Return the results of a batch, or raise what it raised."""
         return out.result()
 
@@ -130,7 +141,7 @@ class RedisQueueBackend(AutoBatchingMixin, ParallelBackendBase):  # type: ignore
         """Forget what was learnt of batch sizes; connection and workers serve the next call."""
         self.reset_batch_stats()
 
-    def get_nested_backend(self) -> tuple[ParallelBackendBase, None]:
+    def get_nested_backend(self) -> tuple[SequentialBackend[Any], None]:
         """Return the backend for a ``Parallel`` inside a task: sequential.
 
         A worker has its share of the machine, and other workers have theirs.

@@ -8,10 +8,10 @@ import time
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any, Self
 
-from dockerparallel.errors import InvalidTypeError
-from dockerparallel.validation import check_seconds
 from redis.exceptions import RedisError
 
+from dockerparallel.errors import InvalidTypeError
+from dockerparallel.validation import check_seconds
 from dockerparallel_redis_queue_container import registration
 from dockerparallel_redis_queue_container.client import QueueClient
 from dockerparallel_redis_queue_container.connection import connect, explain, wait_for_server

@@ -11,10 +11,9 @@ import weakref
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-import joblib
 import joblib.parallel
-from dockerparallel.errors import BackendError
 
+from dockerparallel.errors import BackendError
 from dockerparallel_redis_queue_container.client import QueueClient
 from dockerparallel_redis_queue_container.joblib_backend import BACKEND_NAME, RedisQueueBackend
 
@@ -32,10 +31,11 @@ class _Registration:
     default_before: str
 
     def __call__(self, **options: Any) -> RedisQueueBackend:
-        return RedisQueueBackend(
-            self.client, lambda: self.config.expected_worker_number, **options
-        )
+        return RedisQueueBackend(self.client, lambda: self.config.expected_worker_number, **options)
 
+
+# Its published types know only joblib's own backend classes, and not that any factory will do.
+_joblib: Any = joblib.parallel
 
 _lock = threading.RLock()
 _clients: weakref.WeakKeyDictionary[ClusterState, QueueClient] = weakref.WeakKeyDictionary()
@@ -58,9 +58,9 @@ def keep_client(state: ClusterState, client: QueueClient) -> QueueClient:
         The connection of the cluster now; the one given is closed where it is not that.
     """
     with _lock:
+        replaced = _clients.get(state)
         present = client_of(state)
         if present is None:
-            replaced = _clients.get(state)
             _clients[state] = client
     if present is not None:
         client.close()
@@ -76,9 +76,9 @@ def make_default(state: ClusterState, client: QueueClient) -> None:
     with _lock:
         if any(registration.client is client for registration in _registrations):
             return
-        registration = _Registration(client, state.config, joblib.parallel.DEFAULT_BACKEND)
+        registration = _Registration(client, state.config, _joblib.DEFAULT_BACKEND)
         _registrations.append(registration)
-        joblib.register_parallel_backend(BACKEND_NAME, registration, make_default=True)
+        _joblib.register_parallel_backend(BACKEND_NAME, registration, make_default=True)
 
 
 def drop(state: ClusterState) -> None:
@@ -96,26 +96,26 @@ def drop(state: ClusterState) -> None:
 
 def _withdraw(client: QueueClient) -> None:
     with _lock:
-        for index, registration in enumerate(_registrations):
-            if registration.client is client:
-                break
-        else:
+        found = [item for item in _registrations if item.client is client]
+        if not found:
             return
+        [registration] = found
+        index = _registrations.index(registration)
         del _registrations[index]
         if index < len(_registrations):
             above = _registrations[index]
             if above.default_before == BACKEND_NAME:
                 above.default_before = registration.default_before
             return
-        backends = joblib.parallel.BACKENDS
+        backends = _joblib.BACKENDS
         if backends.get(BACKEND_NAME) is not registration:
             # Somebody has registered another backend under our name: it is theirs now.
             return
-        ours_is_default = joblib.parallel.DEFAULT_BACKEND == BACKEND_NAME
+        ours_is_default = _joblib.DEFAULT_BACKEND == BACKEND_NAME
         backends[BACKEND_NAME] = _registrations[-1] if _registrations else _no_cluster
         before = registration.default_before
         if ours_is_default and before in backends:
-            joblib.register_parallel_backend(before, backends[before], make_default=True)
+            _joblib.register_parallel_backend(before, backends[before], make_default=True)
 
 
 def _no_cluster(**_options: Any) -> RedisQueueBackend:

@@ -15,7 +15,6 @@ from dataclasses import dataclass, field
 from typing import Self, TypeVar
 
 from dockerparallel.environment import BIND_ADDRESS_VARIABLE, read_secret
-
 from dockerparallel_redis_queue_container.errors import SettingsError
 
 PASSWORD = "DOCKERPARALLEL_REDIS_PASSWORD"  # noqa: S105  # the name of a secret, not one
@@ -232,9 +231,7 @@ def _seconds(environ: Mapping[str, str], name: str, default: float) -> float:
         return number
 
     return (
-        _parsed(environ, name, parse, "a number of seconds above 0")
-        if name in environ
-        else default
+        _parsed(environ, name, parse, "a number of seconds above 0") if name in environ else default
     )
 
 

@@ -18,16 +18,17 @@ import time
 from collections.abc import Iterator
 from pathlib import Path
 from types import FrameType
+from typing import Any, Self
 
-from dockerparallel import Endpoint
 from redis.exceptions import RedisError
 
+from dockerparallel import Endpoint
 from dockerparallel_redis_queue_container import outcomes, packages, privileges
 from dockerparallel_redis_queue_container.children import Child, describe, new_worker_id
 from dockerparallel_redis_queue_container.connection import connect, explain, wait_for_server
 from dockerparallel_redis_queue_container.errors import WorkerStartError
-from dockerparallel_redis_queue_container.queue import TaskQueue
 from dockerparallel_redis_queue_container.settings import PASSWORD, WorkerSettings
+from dockerparallel_redis_queue_container.task_queue import TaskQueue
 from dockerparallel_redis_queue_container.worker import (
     SUPERVISED_SIGNALS,
     WorkerStart,
@@ -96,7 +97,7 @@ class Supervisor:
         self._stopping = False
         self._pid = os.getpid()
 
-    def __enter__(self) -> Supervisor:
+    def __enter__(self) -> Self:
         """Wait for the server and take over the signals."""
         wait_for_server(self._queue.connection, self._endpoint, self._settings.queue.server_wait)
         self._wake_reader, self._wake_writer = os.pipe()
@@ -228,7 +229,8 @@ class Supervisor:
 
     def _new_ones(self) -> bool:
         """Look for workers that have just become ready."""
-        return any([child.look_for_ready() for child in self._children.values()])
+        found = [child for child in self._children.values() if child.look_for_ready()]
+        return bool(found)
 
     def _heartbeat(self) -> None:
         self._hold_burials()
@@ -256,7 +258,8 @@ class Supervisor:
             until = min(until or self._start_after, self._start_after)
         links = [child.link for child in self._children.values() if not child.ready]
         seconds = None if until is None else max(0.0, until - time.monotonic())
-        readable, _, _ = select.select([self._wake_reader, *links], [], [], seconds)
+        watched: list[Any] = [self._wake_reader, *links]
+        readable, _, _ = select.select(watched, [], [], seconds)
         if self._wake_reader in readable:
             os.read(self._wake_reader, 4096)
 

@@ -14,17 +14,17 @@ from pathlib import Path
 from types import FrameType
 
 import joblib
-from dockerparallel import Endpoint
 from joblib.parallel import SequentialBackend
 from redis.exceptions import RedisError
 
+from dockerparallel import Endpoint
 from dockerparallel_redis_queue_container import outcomes
 from dockerparallel_redis_queue_container.connection import connect
 from dockerparallel_redis_queue_container.errors import ResultError
 from dockerparallel_redis_queue_container.logs import configure_logging
 from dockerparallel_redis_queue_container.module_loader import TaskLoader
-from dockerparallel_redis_queue_container.queue import MOST_PAYLOAD, Claim, Finished, TaskQueue
 from dockerparallel_redis_queue_container.settings import WorkerSettings
+from dockerparallel_redis_queue_container.task_queue import MOST_PAYLOAD, Claim, Finished, TaskQueue
 
 READY = b"r"
 """What a worker sends over its link to the supervisor once the server has answered it."""

@@ -78,7 +78,7 @@ class TaskQueue:
 
     connection: redis.Redis
     job_queue_name: str
-    settings: QueueSettings = QueueSettings()
+    settings: QueueSettings
 
     # The client's side -----------------------------------------------------------------------
 
@@ -168,9 +168,7 @@ class TaskQueue:
         counted, *parts = self._script(scripts.CLAIM, *arguments)
         claims = [
             Claim(task_id.decode(), int(attempts), payload)
-            for task_id, attempts, payload in zip(
-                parts[::3], parts[1::3], parts[2::3], strict=True
-            )
+            for task_id, attempts, payload in zip(parts[::3], parts[1::3], parts[2::3], strict=True)
         ]
         return bool(counted), claims
 
