@@ -1,0 +1,12 @@
+"""A base class for providers that run containers one by one, and scale by handles.
+
+A provider that derives from :class:`ManagedCloudProvider` says how to run, look at and kill worker
+containers; which of them to run or kill, and when, is decided here.
+"""
+
+from __future__ import annotations
+
+from dockerparallel_managed_provider._version import __version__
+from dockerparallel_managed_provider.provider import ManagedCloudProvider
+
+__all__ = ["ManagedCloudProvider", "__version__"]
