@@ -84,20 +84,22 @@ def cleanup(cluster: DockerCluster, *, deep: bool) -> None:
     """Remove what the provider made; see ``DockerCluster.cleanup``."""
     with extension_call(cluster) as state:
         ensure_initialized(cluster)
+        name = state.config.job_queue_name
+        if not state.active and state.provider.cluster_exists(cluster):
+            raise ClusterRunningError(
+                f"Clean-up was refused because a cluster {name!r} runs, started elsewhere: call "
+                "cluster.reconnect() and cluster.stop() first."
+            )
         external = state.runtime.server_from_other_source
         if not external and refresh_server(cluster) is not Status.STOPPED:
             raise ClusterRunningError(
-                "Clean-up was refused because the server still runs: call cluster.stop() first."
+                f"Clean-up was refused because the server of {name!r} still runs: call "
+                "cluster.stop() first."
             )
         numbers = worker_numbers(cluster)
         if numbers.initializing + numbers.running:
             raise ClusterRunningError(
                 f"Clean-up was refused because {numbers.initializing + numbers.running} worker(s) "
-                "are still there: call cluster.stop() first."
-            )
-        if state.provider.cluster_exists(cluster):
-            raise ClusterRunningError(
-                f"Clean-up was refused because a cluster {state.config.job_queue_name!r} runs, "
-                "started elsewhere: call cluster.reconnect() and cluster.stop() first."
+                f"of {name!r} are still there: call cluster.stop() first."
             )
         state.provider.cleanup(cluster, deep=deep)
