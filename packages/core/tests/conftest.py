@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from typing import Any
 
 import pytest
@@ -34,9 +34,9 @@ def cluster(make_cluster: Callable[..., DockerCluster]) -> DockerCluster:
 
 
 @pytest.fixture(autouse=True)
-def fresh_notes(monkeypatch: pytest.MonkeyPatch) -> Iterator[list[str]]:
+def fresh_notes(monkeypatch: pytest.MonkeyPatch) -> list[str]:
     """Give each test its own notes of what containers were asked."""
     notes: list[str] = []
     monkeypatch.setattr(MemoryContainer, "calls", notes)
     monkeypatch.setattr(MemoryContainer, "fail", ())
-    yield notes
+    return notes

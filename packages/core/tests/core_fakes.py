@@ -38,7 +38,9 @@ class MemoryProvider(CloudProvider):
     ``fail`` names methods that raise; ``immortal`` workers outlive every order.
     """
 
-    def __init__(self, platform: Platform, *, fail: tuple[str, ...] = (), immortal: int = 0) -> None:
+    def __init__(
+        self, platform: Platform, *, fail: tuple[str, ...] = (), immortal: int = 0
+    ) -> None:
         self.platform = platform
         self.fail = fail
         self.immortal = immortal
@@ -118,7 +120,7 @@ class MemoryProvider(CloudProvider):
         """Tell the name of the cluster between two texts."""
         return f"{prefix}{cluster.config.job_queue_name}{suffix}"
 
-    @exported
+    @exported  # type: ignore[prop-decorator]  # the order that the type checker does not know
     @property
     def region(self) -> str:
         return "memory"

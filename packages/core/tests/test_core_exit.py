@@ -87,16 +87,16 @@ def client(tmp_path: Path) -> Client:
         ("os.kill(os.getpid(), signal.SIGINT); time.sleep(60)", -signal.SIGINT),
     ],
 )
-def test_the_cluster_stops_however_the_client_ends(
-    ending: str, code: int, client: Client
-) -> None:
+def test_the_cluster_stops_however_the_client_ends(ending: str, code: int, client: Client) -> None:
     returned, errors = client.run(f"cluster = make()\ncluster.start()\n{ending}")
     assert client.calls[-3:] == STOPPED
     assert returned == code, errors
 
 
 def test_sigterm_from_outside_stops_the_cluster(client: Client) -> None:
-    process = client.start("cluster = make()\ncluster.start()\nprint(1, flush=True)\ntime.sleep(60)")
+    process = client.start(
+        "cluster = make()\ncluster.start()\nprint(1, flush=True)\ntime.sleep(60)"
+    )
     with process:
         assert process.stdout is not None
         assert process.stdout.readline() == "1\n"
@@ -194,7 +194,9 @@ def test_stop_on_exit_false_leaves_the_cluster_running(client: Client) -> None:
 
 
 def test_an_error_at_exit_is_a_warning(client: Client) -> None:
-    code, errors = client.run("cluster = make(provider={'fail': ('stop_server',)})\ncluster.start()")
+    code, errors = client.run(
+        "cluster = make(provider={'fail': ('stop_server',)})\ncluster.start()"
+    )
     assert code == 0
     assert "RuntimeWarning" in errors
     assert "stop_server failed" in errors

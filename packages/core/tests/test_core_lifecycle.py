@@ -220,7 +220,7 @@ def test_surviving_workers_are_named_and_nothing_is_cleaned_up(
 ) -> None:
     cluster = make_cluster(provider=MemoryProvider(platform, immortal=2))
     cluster.start()
-    with pytest.raises(WorkersSurvivedError, match="2 worker.*immortal-0, immortal-1"):
+    with pytest.raises(WorkersSurvivedError, match=r"2 worker.*immortal-0, immortal-1"):
         cluster.stop()
     assert "cleanup(deep=False)" not in calls_of(cluster)
     assert platform.servers == {}
@@ -233,7 +233,7 @@ def test_cleanup_is_refused_while_something_runs(
     cluster: DockerCluster, platform: Platform, make_cluster: Make
 ) -> None:
     cluster.start()
-    with pytest.raises(ClusterRunningError, match="server of .* still runs"):
+    with pytest.raises(ClusterRunningError, match=r"server of .* still runs"):
         cluster.cleanup()
     with pytest.raises(ClusterRunningError, match="started elsewhere"):
         make_cluster().cleanup(deep=True)
@@ -274,13 +274,11 @@ def test_registering_waits_for_a_server_that_initializes(
     assert fresh_notes[-1] == "register"
 
 
-def test_registering_gives_up_after_the_timeout(
-    cluster: DockerCluster, platform: Platform
-) -> None:
+def test_registering_gives_up_after_the_timeout(cluster: DockerCluster, platform: Platform) -> None:
     cluster.state.provider.first_status = Status.INITIALIZING  # type: ignore[attr-defined]
     cluster.start_server()
     cluster.server_timeout = 0.05
-    with pytest.raises(WaitTimeoutError, match="still initializing after 0.05 s"):
+    with pytest.raises(WaitTimeoutError, match=r"still initializing after 0.05 s"):
         cluster.register_backend()
     platform.servers.clear()
     with pytest.raises(ServerNotRunningError, match="stopped before"):

@@ -25,7 +25,7 @@ Make = Callable[..., DockerCluster]
 
 @pytest.fixture
 def running(make_cluster: Make) -> DockerCluster:
-    """A cluster that was started by "somebody else", and stays."""
+    """Start a cluster as "somebody else" does, one that stays."""
     cluster = make_cluster(
         worker_container=MemoryContainer(image="old-image", environment={"A": "1"}, extra=["x"]),
         worker_number=4,

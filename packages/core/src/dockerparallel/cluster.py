@@ -70,7 +70,7 @@ class DockerCluster:
 
     _state: ClusterState
 
-    def __init__(  # noqa: PLR0917 - the order of the specification's constructor
+    def __init__(
         self,
         provider: CloudProvider | str | None = None,
         worker_container: DockerContainer | str | None = None,

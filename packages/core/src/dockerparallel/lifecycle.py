@@ -27,6 +27,9 @@ def start(cluster: DockerCluster, if_exists: IfExists | None) -> None:
             f"if_exists must be one of {', '.join(map(repr, get_args(IfExists)))} or None, not "
             f"{if_exists!r}."
         )
+    for container in (cluster.state.server_container, cluster.state.worker_container):
+        if container is not None:
+            container.check()
     ensure_initialized(cluster)
     ours = _runs_already(cluster)
     if not ours and exists(cluster):
