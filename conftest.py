@@ -59,8 +59,7 @@ def docker_answers() -> bool:
 def nothing_is_left() -> Iterator[None]:
     """Fail the run where, after all tests, a process or a runtime file of ours is left.
 
-    A process is ours if its environment names the run's runtime folder, which every process
-    that a test starts inherits. What is found is ended, so that the next run starts clean.
+    What is found is ended, so that the next run starts clean.
     """
     runtime = Path(os.environ[RUNTIME_VARIABLE])
     yield
@@ -76,17 +75,31 @@ def nothing_is_left() -> Iterator[None]:
 
 
 def processes_of(runtime: Path) -> dict[int, str]:
-    """Return the command line of each other process whose environment names `runtime`."""
-    needle = os.fsencode(runtime)
+    """Return the command line of each other process that a test of this run has started."""
     found = {}
     for folder in Path("/proc").glob("[0-9]*"):
         pid = int(folder.name)
         try:
-            # A zombie's environment reads as empty: it is dead and only waits for its parent.
-            if pid != os.getpid() and needle in (folder / "environ").read_bytes():
-                line = (folder / "cmdline").read_bytes().replace(b"\0", b" ")
+            # A zombie's command line is empty: it is dead and only waits for its parent.
+            line = (folder / "cmdline").read_bytes().replace(b"\0", b" ")
+            if line and pid != os.getpid() and belongs_to_run(folder, os.fsencode(runtime)):
                 found[pid] = line.decode(errors="replace").strip()
         except OSError:
             # It ended meanwhile, or belongs to another user.
             continue
     return found
+
+
+def belongs_to_run(process: Path, runtime: bytes) -> bool:
+    """Tell whether a process is a child of ours, inherited our environment, or writes there.
+
+    Where it writes counts because Redis overwrites its environment to change its title.
+    """
+    if runtime in (process / "environ").read_bytes():
+        return True
+    # The name in brackets can hold any character; then follow the state and the parent.
+    stat = (process / "stat").read_bytes()
+    if int(stat[stat.rindex(b")") + 1 :].split()[1]) == os.getpid():
+        return True
+    links = [process / "cwd", process / "fd" / "1", process / "fd" / "2"]
+    return any(runtime in os.fsencode(link.readlink()) for link in links if link.is_symlink())

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 import shutil
 import subprocess
 import sys
@@ -17,6 +18,21 @@ import subprocess, sys
 
 def test_it():
     subprocess.Popen([sys.executable, "-c", "import time; time.sleep(300)"])
+"""
+
+LEAVES_A_CHILD_THAT_HIDES = """
+import subprocess, sys
+
+def test_it():
+    subprocess.Popen([sys.executable, "-c", "import time; time.sleep(300)"], env={})
+"""
+
+LEAVES_A_DAEMON_THAT_HIDES = """
+import os, subprocess
+
+def test_it():
+    with open(os.environ["XDG_RUNTIME_DIR"] + "/log", "w") as log:
+        subprocess.run("sleep 300 &", shell=True, env={"PATH": os.environ["PATH"]}, stdout=log)
 """
 
 LEAVES_A_FILE = """
@@ -77,10 +93,18 @@ def test_a_test_that_cleans_up_passes(run_tests: RunTests) -> None:
     assert done.returncode == 0, done.stdout
 
 
-def test_a_process_that_a_test_leaves_fails_the_run_and_is_ended(run_tests: RunTests) -> None:
-    done = run_tests(LEAVES_A_PROCESS)
+@pytest.mark.parametrize(
+    "source", [LEAVES_A_PROCESS, LEAVES_A_CHILD_THAT_HIDES, LEAVES_A_DAEMON_THAT_HIDES]
+)
+def test_a_process_that_a_test_leaves_fails_the_run_and_is_ended(
+    run_tests: RunTests, source: str
+) -> None:
+    done = run_tests(source)
     assert done.returncode == 1
-    assert "time.sleep(300)" in done.stdout
+    (pid,) = re.findall(r"process (\d+): .*sleep", done.stdout)
+    command_line = Path("/proc", pid, "cmdline")
+    # Where nobody has waited for it yet, it is a zombie, whose command line is empty.
+    assert not command_line.exists() or not command_line.read_bytes()
 
 
 def test_a_runtime_file_that_a_test_leaves_fails_the_run(run_tests: RunTests) -> None:
