@@ -162,8 +162,9 @@ def test_edited_module_is_shipped_anew_reloaded_or_not(project: Path) -> None:
 import importlib, moving
 from pathlib import Path
 seen = [rig.run(moving.get)]
+source = Path('moving.py').read_text()
 for letter in 'bcdefgh':
-    Path('moving.py').write_text(f"import below\\ndef get():\\n    return '{letter}' + below.NAME\\n")
+    Path('moving.py').write_text(source.replace("'a'", repr(letter)))
     seen.append(rig.run(moving.get))
 importlib.invalidate_caches()
 importlib.reload(moving)

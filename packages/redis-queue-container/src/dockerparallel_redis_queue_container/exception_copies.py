@@ -2,12 +2,20 @@
 
 from __future__ import annotations
 
+import io
 import pickle
+from collections.abc import Sequence
 from typing import Any
 
 import cloudpickle
 
 from dockerparallel_redis_queue_container.serialization import PICKLE_PROTOCOL
+
+RAISED_BY_VALUES = (Exception, SystemExit, KeyboardInterrupt, GeneratorExit)
+"""What the methods of a user's object may raise while it is pickled, unpickled or shown.
+
+Not all of BaseException: with a class of its own a signal handler tells a worker to end.
+"""
 
 _COMPARABLE = (str, bytes, int, bool)
 
@@ -35,33 +43,32 @@ def pickle_exception(error: BaseException) -> bytes | None:
             copy = pickle.loads(data)  # noqa: S301  # made in this process a moment ago
             if _alike(copy, error):
                 return data
-        except BaseException:  # noqa: BLE001, S112  # methods of the user's class run here
+        except RAISED_BY_VALUES:
             # The caller sends a stand-in that names the exception; there is nothing else to say.
             continue
     return None
 
 
 def _pickle_as_usual(error: BaseException) -> bytes:
-    return _pickle(error)
+    return bytes(cloudpickle.dumps(error, protocol=PICKLE_PROTOCOL))
 
 
 def _pickle_without_init(error: BaseException) -> bytes:
-    _, args, *state = _builtin_base(type(error)).__reduce__(error)
-    return _pickle(_Rebuilt(type(error), args, state[0] if state else None))
+    with io.BytesIO() as buffer:
+        _RebuildingPickler(buffer, protocol=PICKLE_PROTOCOL).dump(error)
+        return buffer.getvalue()
 
 
-def _pickle(obj: object) -> bytes:
-    return bytes(cloudpickle.dumps(obj, protocol=PICKLE_PROTOCOL))
+class _RebuildingPickler(cloudpickle.CloudPickler):  # type: ignore[misc]  # it has no types
+    """Pickles each exception, also those inside another, as a call of `_rebuild`."""
 
-
-class _Rebuilt:
-    """Pickles as a call of `_rebuild`, so that what comes out is the exception."""
-
-    def __init__(self, *parts: Any) -> None:
-        self._parts = parts
-
-    def __reduce__(self) -> tuple[Any, ...]:
-        return _rebuild, self._parts
+    def reducer_override(self, obj: Any) -> Any:
+        """Decide for one object; pickle calls it."""
+        if not isinstance(obj, BaseException):
+            return super().reducer_override(obj)
+        kind = type(obj)
+        _, args, *state = _builtin_base(kind).__reduce__(obj)
+        return _rebuild, (kind, args, state[0] if state else None)
 
 
 def _rebuild(
@@ -78,10 +85,18 @@ def _builtin_base(kind: type[BaseException]) -> Any:
     return next(base for base in kind.__mro__ if base.__module__ == "builtins")
 
 
-def _alike(copy: object, error: BaseException) -> bool:
-    if type(copy) is not type(error) or not isinstance(copy, BaseException):
+def _alike(copy: object, error: object) -> bool:
+    if type(copy) is not type(error):
         return False
-    return len(copy.args) == len(error.args) and all(
-        type(ours) is type(theirs) and (not isinstance(ours, _COMPARABLE) or ours == theirs)
-        for ours, theirs in zip(copy.args, error.args, strict=True)
-    )
+    if isinstance(copy, BaseException) and isinstance(error, BaseException):
+        return _all_alike(copy.args, error.args) and _all_alike(_members(copy), _members(error))
+    # Other arguments may not say that they are equal, as a default __eq__ and arrays do.
+    return not isinstance(copy, _COMPARABLE) or copy == error
+
+
+def _all_alike(copies: Sequence[object], originals: Sequence[object]) -> bool:
+    return len(copies) == len(originals) and all(map(_alike, copies, originals))
+
+
+def _members(error: BaseException) -> Sequence[BaseException]:
+    return error.exceptions if isinstance(error, BaseExceptionGroup) else ()

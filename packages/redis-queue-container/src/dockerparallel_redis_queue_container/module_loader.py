@@ -5,6 +5,7 @@ from __future__ import annotations
 import pickle
 import sys
 from collections.abc import Callable
+from importlib.metadata import PackageNotFoundError
 from pathlib import Path
 from typing import Any
 
@@ -82,7 +83,8 @@ class TaskLoader:
         except ModuleNotFoundError as error:
             name = error.name or ""
             root = name.partition(".")[0]
-            if not root or is_fixed(root) or self._modules.shows(root):
+            is_module = not isinstance(error, PackageNotFoundError)
+            if not is_module or not root or is_fixed(root) or self._modules.shows(root):
                 raise
             raise ModuleNotOnWorkerError(missing_module_message(name), name=name) from error
 

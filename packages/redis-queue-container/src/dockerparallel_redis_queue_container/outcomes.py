@@ -24,8 +24,8 @@ from dockerparallel_redis_queue_container.errors import (
     ResultError,
     WorkerDiedError,
 )
-from dockerparallel_redis_queue_container.exception_copies import pickle_exception
-from dockerparallel_redis_queue_container.module_origins import is_fixed
+from dockerparallel_redis_queue_container.exception_copies import RAISED_BY_VALUES, pickle_exception
+from dockerparallel_redis_queue_container.module_origins import find_origin, is_fixed
 from dockerparallel_redis_queue_container.serialization import PICKLE_PROTOCOL
 
 _RESULT = b"R"
@@ -34,7 +34,7 @@ _OUR_FOLDER = str(Path(__file__).parent)
 
 
 def success(value: object) -> bytes:
-    """Pickle the result of a task; called by the worker. Never raises.
+    """Pickle the result of a task; called by the worker. Never raises what the value raises.
 
     Parameters
     ----------
@@ -51,7 +51,7 @@ def success(value: object) -> bytes:
         buffer.write(_RESULT)
         try:
             cloudpickle.CloudPickler(buffer, protocol=PICKLE_PROTOCOL).dump(value)
-        except BaseException as error:  # noqa: BLE001  # the value's own methods run here
+        except RAISED_BY_VALUES as error:
             message = (
                 f"The task has run, but its result, of type {_type_name(type(value))}, cannot be "
                 f"pickled to be sent to the client: {_text_of(error)}. Return something that can "
@@ -62,7 +62,7 @@ def success(value: object) -> bytes:
 
 
 def failure(error: BaseException) -> bytes:
-    """Pickle the exception that ended a task; called by the worker. Never raises.
+    """Pickle the exception that ended a task; called by the worker. Never raises what it raises.
 
     Parameters
     ----------
@@ -134,7 +134,7 @@ def load(blob: bytes) -> tuple[bool, Any]:
     """
     try:
         content = pickle.loads(memoryview(blob)[1:])  # noqa: S301  # from our own workers
-    except Exception as error:  # noqa: BLE001  # unpickling imports and calls the user's code
+    except RAISED_BY_VALUES as error:
         problem = ResultError(
             f"The task has run, but its result cannot be unpickled on the client: "
             f"{_text_of(error)}. The client needs the modules that the result is made of."
@@ -154,7 +154,7 @@ def _load_exception(text: str, description: str, data: bytes | None) -> BaseExce
             error = RemoteTaskError(f"{description} (the exception itself cannot be pickled)")
         else:
             error = pickle.loads(data)  # noqa: S301  # from our own workers
-    except Exception as reason:  # noqa: BLE001  # unpickling imports and calls the user's code
+    except RAISED_BY_VALUES as reason:
         error = RemoteTaskError(
             f"{description} (the exception itself cannot be unpickled on the client: "
             f"{_text_of(reason)})"
@@ -167,9 +167,14 @@ def _load_exception(text: str, description: str, data: bytes | None) -> BaseExce
 
 
 def _note_package(error: BaseException, root: str) -> None:
-    """Name the distribution on this client that has a module which the worker lacks."""
+    """Say what to do about a module that the worker lacks, from what this client knows of it."""
     if is_fixed(root):
         return
+    if find_origin(root) is not None:
+        error.add_note(
+            f"The module {root!r} is your own, but nothing showed that the task needs it: it is "
+            "sent along where a module or function of the task imports it by its literal name."
+        )
     packages = importlib.metadata.packages_distributions().get(root)
     for name in dict.fromkeys(packages or ()):
         version = importlib.metadata.version(name)
@@ -189,7 +194,7 @@ def _traceback_text(error: BaseException) -> str:
     try:
         lines = traceback.format_exception(type(error), error, _without_our_frames(error))
         return "\n" + "".join(lines).encode("utf-8", "backslashreplace").decode()
-    except BaseException as problem:  # noqa: BLE001  # the exception's own methods run here
+    except RAISED_BY_VALUES as problem:
         return f"\n(the traceback cannot be shown, because of a {_type_name(type(problem))})"
 
 
@@ -204,7 +209,7 @@ def _without_our_frames(error: BaseException) -> TracebackType | None:
 def _text_of(error: BaseException) -> str:
     try:
         return str(error).encode("utf-8", "backslashreplace").decode()
-    except BaseException as problem:  # noqa: BLE001  # the exception's own __str__ runs here
+    except RAISED_BY_VALUES as problem:
         return f"(its message cannot be shown: its __str__ raised {_type_name(type(problem))})"
 
 

@@ -117,7 +117,7 @@ def install(
 
 
 def _install_system(names: Sequence[str], passed: Mapping[str, str], deadline: float) -> None:
-    apt = shutil.which("apt-get")
+    apt = shutil.which("apt-get", path=passed.get("PATH"))
     what = f"apt-get could not install {', '.join(names)}"
     if apt is None:
         raise PackageInstallError(

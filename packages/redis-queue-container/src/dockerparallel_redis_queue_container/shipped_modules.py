@@ -7,8 +7,8 @@ import linecache
 import sys
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
-from importlib.abc import MetaPathFinder
 from importlib.machinery import ModuleSpec, PathFinder
+from importlib.metadata import Distribution, DistributionFinder, MetadataPathFinder
 from pathlib import Path
 from types import ModuleType
 
@@ -25,7 +25,7 @@ class _Client:
     displaced: dict[str, ModuleType] = field(default_factory=dict)
 
 
-class ShippedModules(MetaPathFinder):
+class ShippedModules(DistributionFinder):
     """The finder, at the front of ``sys.meta_path``, for what the client has shipped.
 
     At any time it shows the modules of one client, at one version each. They win over installed
@@ -87,6 +87,16 @@ class ShippedModules(MetaPathFinder):
         if spec is None or spec.loader is not None or spec.submodule_search_locations is None:
             return spec
         return self._namespace_spec(root, list(spec.submodule_search_locations))
+
+    def find_distributions(
+        self, context: DistributionFinder.Context | None = None
+    ) -> Iterable[Distribution]:
+        """Find the metadata that came with the modules shown; called by importlib.metadata."""
+        wanted = context or DistributionFinder.Context()
+        places = dict.fromkeys(str(place) for place in self._client.places.values())
+        return MetadataPathFinder.find_distributions(
+            DistributionFinder.Context(name=wanted.name, path=list(places))
+        )
 
     @staticmethod
     def _namespace_spec(root: str, shipped: list[str]) -> ModuleSpec:

@@ -16,6 +16,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
+from dockerparallel_redis_queue_container.distribution_metadata import metadata_files
 from dockerparallel_redis_queue_container.errors import CodeShippingError
 from dockerparallel_redis_queue_container.import_scan import roots_in_source
 from dockerparallel_redis_queue_container.module_origins import Origin
@@ -31,7 +32,7 @@ MAX_FILES = 10_000
 
 _ADVICE = (
     "Move what is not code out of the package (workers can read data from a shared place, or get "
-    "it as an argument), or install the package on the workers: "
+    "it as an argument), or install the package: here, not in editable mode, and on the workers by "
     'cluster.worker_container.add_pip_packages("...").'
 )
 
@@ -98,6 +99,7 @@ def read_snapshot(origin: Origin) -> Snapshot:
     Left out are ``__pycache__``, what is hidden (its name starts with a dot, as the folders of
     version control and ``.env`` do), virtual environments, and what is no regular file. Symbolic
     links are followed. Of a namespace package all portions of the user are merged; the first wins.
+    The metadata of a source checkout is added, as `metadata_files` finds it.
 
     Parameters
     ----------
@@ -123,6 +125,7 @@ def read_snapshot(origin: Origin) -> Snapshot:
     for folder in origin.folders:
         listing.add_folder(origin.root, folder)
     files = {name: path.read_bytes() for name, path in listing.files.items()}
+    files.update(metadata_files(origin))
     hasher = hashlib.sha256()
     imports: set[str] = set()
     for name, content in sorted(files.items()):
