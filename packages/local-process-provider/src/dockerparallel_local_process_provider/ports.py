@@ -1,0 +1,57 @@
+"""Choosing the server's port on a machine that clusters share."""
+
+from __future__ import annotations
+
+import errno
+import socket
+from collections.abc import Collection
+
+from dockerparallel import InvalidValueError, ProviderError
+
+_CONNECT_TIMEOUT = 1.0
+
+
+def choose_port(host: str, wanted: int, reserved: Collection[int]) -> int:
+    """Return ``wanted`` if it is free, else the next free port above it.
+
+    Raises
+    ------
+    InvalidValueError
+        The system lets this user not listen there: the port is below 1024, or ``host`` is no
+        address of this machine.
+    ProviderError
+        No port above is free.
+    """
+    for port in range(wanted, 65536):
+        if port not in reserved and _is_free(host, port):
+            return port
+    raise ProviderError(
+        f"No port from {wanted} to 65535 is free on {host}: set cluster.config.server_port lower."
+    )
+
+
+def accepts_connections(host: str, port: int) -> bool:
+    """Tell whether somebody answers there; on a loopback address this does not block."""
+    try:
+        with socket.create_connection((host, port), timeout=_CONNECT_TIMEOUT):
+            return True
+    except OSError:
+        # Nobody listens yet: that is the answer, whatever the system calls it.
+        return False
+
+
+def _is_free(host: str, port: int) -> bool:
+    family = socket.AF_INET6 if ":" in host else socket.AF_INET
+    with socket.socket(family, socket.SOCK_STREAM) as probe:
+        # So that connections which are just closing do not make the port look taken.
+        probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        try:
+            probe.bind((host, port))
+        except OSError as error:
+            if error.errno == errno.EADDRINUSE:
+                return False
+            raise InvalidValueError(
+                f"A server cannot listen on {host} port {port} ({error}): use an address of this "
+                "machine as host= of LocalProcessProvider, and a server_port from 1024 up."
+            ) from error
+    return True
