@@ -53,6 +53,23 @@ def test_package_with_relative_imports_and_data(project: Path) -> None:
     assert printed == "(7, 'word', 'word')\n"
 
 
+def test_program_inside_a_package_stays_executable(project: Path) -> None:
+    write_files(
+        project,
+        {
+            "runner/__init__.py": (
+                "import subprocess\nfrom pathlib import Path\n"
+                "def run():\n"
+                "    program = Path(__file__).with_name('hello')\n"
+                "    return subprocess.run([program], capture_output=True, text=True).stdout\n"
+            ),
+            "runner/hello": "#!/bin/sh\necho hello\n",
+        },
+    )
+    (project / "runner" / "hello").chmod(0o755)
+    assert run_client(project, "import runner\nprint(rig.run(runner.run))") == "hello\n\n"
+
+
 def test_instances_come_back_as_the_clients_own_class(project: Path) -> None:
     write_files(
         project,

@@ -100,6 +100,8 @@ def _unpack(archive: bytes, folder: Path) -> None:
                 target = folder.joinpath(*_safe_parts(member))
                 target.parent.mkdir(parents=True, exist_ok=True)
                 target.write_bytes(opened.read(member))
+                if (member.external_attr >> 16) & stat.S_IXUSR:
+                    target.chmod(0o755)
     except zipfile.BadZipFile as error:
         raise CodeShippingError(f"A bundle of source is damaged: {error}.") from error
 

@@ -93,17 +93,20 @@ class CodeShipper:
         root = name.partition(".")[0]
         if root == "__main__":
             return False  # cloudpickle pickles it by value by itself.
-        if is_fixed(root) and not hides_standard_library(root):
+        hides = hides_standard_library(root)
+        if is_fixed(root) and not hides:
             return False
-        origin = None if is_fixed(root) else find_origin(root)
-        own = origin is not None and origin.holds(name, module)
-        if not own and (origin is not None or not is_installed(root)):
+        origin = None if hides else find_origin(root)
+        if origin is not None and origin.holds(name, module):
+            if name in _by_value:
+                _by_value.discard(name)
+                if name in cloudpickle.list_registry_pickle_by_value():
+                    cloudpickle.unregister_pickle_by_value(module)
+            return True
+        if name == module.__name__ and (hides or origin is not None or not is_installed(root)):
             cloudpickle.register_pickle_by_value(module)
             _by_value.add(name)
-        elif name in _by_value:
-            cloudpickle.unregister_pickle_by_value(module)
-            _by_value.discard(name)
-        return own
+        return False
 
     def collect(self, root: str, digests: dict[str, str]) -> None:
         """Add the bundle of a top-level module, and those it needs, to the digests of a pickle.

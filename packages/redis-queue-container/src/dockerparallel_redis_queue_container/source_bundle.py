@@ -57,6 +57,8 @@ class Snapshot:
         whenever the files are the same.
     files
         Name inside the bundle (``"package/part.py"``) to content.
+    executable
+        Those of the names whose file the owner may execute.
     imports
         The top-level modules that the Python files among them import.
     stamps
@@ -67,6 +69,7 @@ class Snapshot:
 
     digest: str
     files: dict[str, bytes]
+    executable: frozenset[str]
     imports: frozenset[str]
     stamps: tuple[tuple[str, _Stamp], ...]
     settled_ns: int
@@ -89,7 +92,10 @@ class Snapshot:
         buffer = io.BytesIO()
         with zipfile.ZipFile(buffer, "w", zipfile.ZIP_DEFLATED, compresslevel=1) as archive:
             for name, content in sorted(self.files.items()):
-                archive.writestr(zipfile.ZipInfo(name), content, zipfile.ZIP_DEFLATED)
+                member = zipfile.ZipInfo(name)
+                mode = 0o755 if name in self.executable else 0o644
+                member.external_attr = (stat.S_IFREG | mode) << 16
+                archive.writestr(member, content, zipfile.ZIP_DEFLATED)
         return buffer.getvalue()
 
 
@@ -130,12 +136,14 @@ def read_snapshot(origin: Origin) -> Snapshot:
     imports: set[str] = set()
     for name, content in sorted(files.items()):
         content_digest = hashlib.sha256(content).digest()
-        hasher.update(b"%d:%b%b" % (len(name.encode()), name.encode(), content_digest))
+        kind = b"x" if name in listing.executable else b"-"
+        hasher.update(b"%b%d:%b%b" % (kind, len(name.encode()), name.encode(), content_digest))
         if name.endswith(".py"):
             imports |= _imports_of(content, content_digest)
     return Snapshot(
         digest=hasher.hexdigest(),
         files=files,
+        executable=frozenset(listing.executable),
         imports=frozenset(imports - {origin.root}),
         stamps=tuple(listing.stamps.items()),
         settled_ns=max((_settled(stamp) for stamp in listing.stamps.values()), default=0),
@@ -148,6 +156,7 @@ class _Listing:
     def __init__(self, root: str) -> None:
         self.root = root
         self.files: dict[str, Path] = {}
+        self.executable: set[str] = set()
         self.stamps: dict[str, _Stamp] = {}
         self.total = 0
         self._seen: set[tuple[int, int]] = set()
@@ -171,6 +180,8 @@ class _Listing:
         if name in self.files or not stat.S_ISREG(status.st_mode):
             return
         self.files[name] = path
+        if status.st_mode & stat.S_IXUSR:
+            self.executable.add(name)
         self.stamps[str(path)] = _stamp(status)
         self.total += status.st_size
         try:
