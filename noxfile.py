@@ -170,4 +170,5 @@ def demo(session: nox.Session) -> None:
     """Search hyper-parameters on a local cluster (-- takes the script's arguments)."""
     own = [f"--editable={folder}" for folder in MEMBERS]
     session.install(*own, "dockerparallel-redis-queue-container[embedded]", *group("demo"))
-    session.run("python", "examples/digits_search.py", *session.posargs)
+    # Unbuffered, so that its lines and the cluster's messages on standard error keep their order.
+    session.run("python", "-u", "examples/digits_search.py", *session.posargs)

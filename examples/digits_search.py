@@ -1,0 +1,168 @@
+"""Search the hyper-parameters of a classifier of handwritten digits, serially and on a cluster.
+
+``nox -s demo`` runs it on processes of this machine; ``nox -s demo -- --help`` lists its options.
+All but `search` is about the cluster: starting it, watching it grow, and showing that nothing of
+it is left.
+"""
+
+from __future__ import annotations
+
+import argparse
+import math
+import os
+import sys
+import threading
+import time
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+from typing import Any
+
+from sklearn.datasets import load_digits
+from sklearn.model_selection import GridSearchCV
+from sklearn.svm import SVC
+from tqdm import tqdm
+
+from dockerparallel import DockerCluster
+
+GRID = {"C": [0.1, 1, 10, 100], "gamma": [1e-5, 1e-4, 1e-3, 1e-2, 1e-1]}
+FOLDS = 10
+FITS = math.prod(len(values) for values in GRID.values()) * FOLDS
+# How long ended processes may take to be gone.
+GONE_SECONDS = 10.0
+PROC = Path("/proc")
+
+
+def search() -> GridSearchCV:
+    """Run the search, as any scikit-learn user would: not a word about a cluster."""
+    digits = load_digits()
+    return GridSearchCV(SVC(), GRID, cv=FOLDS).fit(digits.data, digits.target)
+
+
+def timed_search() -> tuple[GridSearchCV, float]:
+    """Run the search and return it with the seconds that it took."""
+    start = time.perf_counter()
+    found = search()
+    return found, time.perf_counter() - start
+
+
+def watch(
+    cluster: DockerCluster, finished: threading.Event, grow_to: int, grow_after: float
+) -> None:
+    """Show a progress bar until `finished`, and grow the cluster after a third of the work.
+
+    joblib may send several short fits as one task, so fewer tasks are done than fits. Where that
+    hides the third, the cluster grows after `grow_after` seconds.
+    """
+    grown = False
+    start = time.monotonic()
+    with tqdm(total=FITS, unit="fit", file=sys.stdout) as bar:
+        while not finished.wait(0.2):
+            done = cluster.worker_container.stats()["done"]
+            bar.update(min(done, FITS) - bar.n)
+            if not grown and (done >= FITS / 3 or time.monotonic() - start >= grow_after):
+                bar.write(f"About a third is done: growing to {grow_to} workers")
+                cluster.set_worker_number(grow_to)
+                grown = True
+        bar.update(FITS - bar.n)
+
+
+def search_on(
+    cluster: DockerCluster, grow_to: int, grow_after: float
+) -> tuple[GridSearchCV, float]:
+    """Run the search on a started cluster under the eyes of `watch`."""
+    finished = threading.Event()
+    with ThreadPoolExecutor(1) as pool:
+        watching = pool.submit(watch, cluster, finished, grow_to, grow_after)
+        try:
+            found, seconds = timed_search()
+        finally:
+            finished.set()
+        watching.result()
+    return found, seconds
+
+
+def print_workers(workers: list[dict[str, Any]]) -> None:
+    """Print which worker processes took part, and how many tasks each did."""
+    for worker in workers:
+        where = f"process {worker['pid']} on {worker['host']} (Python {worker['python']})"
+        print(f"  {where}: {worker['done']} tasks")
+
+
+def is_same(serial: GridSearchCV, found: GridSearchCV) -> bool:
+    """Tell whether two searches found the same, each candidate's score included."""
+    scores = [result.cv_results_["mean_test_score"].tolist() for result in (serial, found)]
+    return bool(serial.best_params_ == found.best_params_ and scores[0] == scores[1])
+
+
+def is_alive(pid: int) -> bool:
+    """Tell whether a process of this machine and this user runs."""
+    command_line = PROC / str(pid) / "cmdline"
+    try:
+        os.kill(pid, 0)
+        # On Linux, a process without a command line has ended, and waits to be reaped.
+        return not PROC.exists() or command_line.read_bytes() != b""
+    except (ProcessLookupError, FileNotFoundError):
+        return False
+
+
+def wait_until_dead(pids: list[int]) -> list[int]:
+    """Wait up to `GONE_SECONDS` for processes to end, and return those that did not."""
+    deadline = time.monotonic() + GONE_SECONDS
+    while (alive := [pid for pid in pids if is_alive(pid)]) and time.monotonic() < deadline:
+        time.sleep(0.05)
+    return alive
+
+
+def parse_arguments() -> argparse.Namespace:
+    """Read the command line."""
+    parser = argparse.ArgumentParser(description="Search hyper-parameters on a cluster.")
+    parser.add_argument("--provider", default="local-process", help="where (default: %(default)s)")
+    parser.add_argument("--container", default="redis-queue", help="what (default: %(default)s)")
+    parser.add_argument("--workers", type=int, default=2, help="at first; twice as many later")
+    return parser.parse_args()
+
+
+def what_is_left(cluster: DockerCluster, local: bool, workers: list[dict[str, Any]]) -> list[str]:
+    """Return what a stopped cluster has left behind: on this machine, down to each process."""
+    left = ["the cluster"] if cluster.exists() else []
+    if local:
+        pids = wait_until_dead([worker["pid"] for worker in workers])
+        left += [f"worker process {pid}" for pid in pids]
+        own_name = cluster.config.job_queue_name
+        found = cluster.cloud_provider.list_clusters()
+        left += [f"files in {other.folder}" for other in found if other.name == own_name]
+    return left
+
+
+def main() -> int:
+    """Search serially and on a cluster; return 1 where the results differ or something is left."""
+    options = parse_arguments()
+    print(f"Serial search: {FITS} fits")
+    serial, serial_seconds = timed_search()
+    print(f"  {serial.best_params_}, score {serial.best_score_:.4f}")
+
+    print(f"The same search on {options.workers} workers of {options.provider}")
+    cluster = DockerCluster(
+        provider=options.provider,
+        worker_container=options.container,
+        worker_number=options.workers,
+        job_queue_name=f"digits-search-{os.getpid()}",
+    )
+    with cluster:
+        half_of_the_time = serial_seconds / options.workers / 2
+        found, seconds = search_on(cluster, 2 * options.workers, half_of_the_time)
+        workers = cluster.worker_container.stats()["workers"]
+    print(f"  {found.best_params_}, score {found.best_score_:.4f}")
+    print(f"Serial: {serial_seconds:.1f} s. On the cluster: {seconds:.1f} s.")
+    print("Worker processes that took part (several short fits are one task):")
+    print_workers(workers)
+
+    same = is_same(serial, found)
+    left = what_is_left(cluster, options.provider == "local-process", workers)
+    print("Both searches found the same." if same else "FAILED: the two searches differ.")
+    print(f"FAILED, left behind: {', '.join(left)}" if left else "Nothing is left running.")
+    return int(not same or bool(left))
+
+
+if __name__ == "__main__":
+    sys.exit(main())
