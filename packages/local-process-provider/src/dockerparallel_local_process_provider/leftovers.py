@@ -113,9 +113,12 @@ def remove(folder: ClusterFolder, stored: StoredCluster | None, timeout: float) 
 
 
 def remove_dead(folders: list[ClusterFolder], timeout: float) -> None:
-    """Remove what crashed clusters have left in these folders, and nothing of those that live."""
+    """Remove what crashed clusters have left in these folders.
+
+    Clusters that live, and those whose state cannot be read, are left alone.
+    """
     for folder in folders:
         with folder.locked():
-            stored = folder.read()
+            stored = folder.read_if_possible()
             if stored is not None and not lives(stored):
                 remove(folder, stored, timeout)

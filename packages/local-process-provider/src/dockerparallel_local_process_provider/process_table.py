@@ -87,7 +87,8 @@ def _boot() -> str:
 def _from_proc(pid: int) -> Sighting | None:
     try:
         text = (_PROC / str(pid) / "stat").read_bytes()
-    except (FileNotFoundError, ProcessLookupError):
+    except (FileNotFoundError, PermissionError, ProcessLookupError):
+        # It has ended, or belongs to a user whose processes this system hides.
         return None
     # The second field is the program's name in brackets, which may itself hold any character.
     fields = text[text.rindex(b")") + 1 :].split()

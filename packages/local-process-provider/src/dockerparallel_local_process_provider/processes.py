@@ -11,6 +11,7 @@ import signal
 import subprocess
 import time
 from collections.abc import Iterable, Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -113,20 +114,19 @@ def end(targets: Sequence[Target], timeout: float) -> list[bool]:
     list of bool
         For each target whether nothing of it lives; also true where nothing did before.
     """
+    if not targets:
+        return []
     hunt = _Hunt(targets)
     living = hunt.find()
-    _signal(living, signal.SIGTERM)
-    deadline, pause = time.monotonic() + timeout, _FIRST_PAUSE
-    while any(living) and time.monotonic() < deadline:
-        time.sleep(pause)
-        pause = min(pause * 1.5, _LONGEST_PAUSE)
-        living = hunt.find()
-    deadline = time.monotonic() + timeout
-    while any(living) and time.monotonic() < deadline:
-        # Each time anew: a process may start another one just before it is killed.
-        _signal(living, signal.SIGKILL)
-        time.sleep(_FIRST_PAUSE)
-        living = hunt.find()
+    for number in (signal.SIGTERM, signal.SIGKILL):
+        told: set[Identity] = set()
+        deadline, pause = time.monotonic() + timeout, _FIRST_PAUSE
+        while any(living) and time.monotonic() < deadline:
+            # Each time anew: a process may have started another one before it was told.
+            _tell(living, number, told)
+            time.sleep(pause)
+            pause = min(pause * 1.5, _LONGEST_PAUSE)
+            living = hunt.find()
     hunt.reap()
     return [not members for members in living]
 
@@ -178,17 +178,17 @@ class _Hunt:
         return next((index for index in found if index is not None), None)
 
 
-def _signal(living: Iterable[Iterable[Sighting]], number: signal.Signals) -> None:
-    for members in living:
-        for sighting in members:
-            try:
-                os.kill(sighting.identity.pid, number)
-            except ProcessLookupError:
-                # It has ended since it was seen.
-                continue
-            except PermissionError:
-                # It runs as another user now; the caller is told that it lives.
-                continue
+def _tell(
+    living: Iterable[Iterable[Sighting]], number: signal.Signals, told: set[Identity]
+) -> None:
+    """Send a signal to each process that is not in ``told`` yet."""
+    for sighting in (sighting for members in living for sighting in members):
+        if sighting.identity in told:
+            continue
+        told.add(sighting.identity)
+        # It may have ended since it was seen, or run as another user, as which it lives on.
+        with suppress(ProcessLookupError, PermissionError):
+            os.kill(sighting.identity.pid, number)
 
 
 def _reap(pid: int) -> None:

@@ -110,6 +110,8 @@ def locked(root: Path, folder: Path, timeout: float) -> Iterator[None]:
         yield
     finally:
         remove_if_empty(root, folder)
+        # Said aloud: a child that was forked meanwhile keeps the descriptor open.
+        fcntl.flock(descriptor, fcntl.LOCK_UN)
         os.close(descriptor)
 
 
