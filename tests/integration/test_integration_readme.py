@@ -71,8 +71,19 @@ def test_each_python_name_of_the_table_exists(name: str, cluster: DockerCluster)
     attrgetter(attribute)(owners[owner])
 
 
-def test_the_example_runs(tmp_path: Path) -> None:
-    (example,) = re.findall(r"```python\n(.*?)```", README, flags=re.DOTALL)
+EXAMPLES = {
+    "README.md": r"pi is about 3\.1\d+\none more: 3\.1\d+\n",
+    "packages/core/README.md": r"\[0, 1, 4, .*, 81\]\nWorkerNumbers\(.*, expected=4\)\n",
+    "packages/local-process-provider/README.md": r"WorkerNumbers\(.*\n==> server <==\n(.*\n)+",
+    "packages/redis-queue-container/README.md": r"\[0, 1, 4, .*, 81\]\n1024\n",
+}
+
+
+@pytest.mark.parametrize(("file", "output"), EXAMPLES.items(), ids=EXAMPLES)
+def test_the_example_runs(file: str, output: str, tmp_path: Path) -> None:
+    (example,) = re.findall(
+        r"```python\n(.*?)```", (ROOT / file).read_text("utf-8"), flags=re.DOTALL
+    )
     script = tmp_path / "example.py"
     script.write_text(example, encoding="utf-8")
     done = subprocess.run(
@@ -84,7 +95,7 @@ def test_the_example_runs(tmp_path: Path) -> None:
         check=False,
     )
     assert done.returncode == 0, done.stderr
-    assert re.fullmatch(r"pi is about 3\.1\d+\none more: 3\.1\d+\n", done.stdout)
+    assert re.fullmatch(output, done.stdout), done.stdout
 
 
 def test_each_package_has_the_licence_of_the_root() -> None:
