@@ -6,8 +6,9 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-from dockerparallel_redis_queue_container.executor import ClusterExecutor
 from redis_queue_harness import Server, Site, running_server
+
+from dockerparallel_redis_queue_container.executor import ClusterExecutor
 
 
 @pytest.fixture(scope="module")
@@ -18,7 +19,7 @@ def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
 
 @pytest.fixture
 def own_server(tmp_path: Path) -> Iterator[Server]:
-    """A server that the test may kill."""
+    """Start a server that the test may kill."""
     folder = tmp_path / "own-server"
     folder.mkdir()
     with running_server(folder) as server:
@@ -36,7 +37,7 @@ def site(server: Server, tmp_path: Path) -> Iterator[Site]:
 
 @pytest.fixture
 def executor(site: Site) -> Iterator[ClusterExecutor]:
-    """An executor on two workers."""
+    """Give an executor on two workers."""
     site.start_workers(2)
     with ClusterExecutor(site.client()) as executor:
         yield executor

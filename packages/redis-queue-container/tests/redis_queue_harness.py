@@ -16,6 +16,7 @@ from pathlib import Path
 from typing import Any
 
 import redis
+
 from dockerparallel import (
     CloudProvider,
     DockerCluster,
@@ -170,7 +171,9 @@ class Site:
         self.clients.append(client)
         return client
 
-    def start_workers(self, number: int = 1, *, wait: bool = True, **environment: str) -> Program:
+    def start_workers(
+        self, number: int = 1, environment: dict[str, str] | None = None, *, wait: bool = True
+    ) -> Program:
         before = len(self.queue().workers()) if wait else 0
         folder = self.folder / f"workers-{len(self.programs)}"
         folder.mkdir()
@@ -186,7 +189,7 @@ class Site:
                 settings.WORKER_NUMBER: str(number),
                 "TMPDIR": str(folder / "tmp"),
                 **self.environment,
-                **environment,
+                **(environment or {}),
             },
             folder,
         )
@@ -217,7 +220,8 @@ class Site:
         finally:
             self.connection.close()
 
-    def keys(self) -> set[str]:
+    def stored(self) -> set[str]:
+        """Return the names of the queue's keys, without their prefix."""
         prefix = key_prefix(self.name)
         return {
             key.decode().removeprefix(prefix)

@@ -97,7 +97,9 @@ def wait_for_server(connection: redis.Redis, endpoint: Endpoint, timeout: float)
 def explain(error: Exception, endpoint: Endpoint, waited: float) -> QueueConnectionError:
     """Return the error of ours that tells the user what ``error`` of the connection means."""
     where = f"{endpoint.host}:{endpoint.port}"
-    if isinstance(error, AuthenticationError) and "no password" in str(error):
+    text = str(error)
+    unprotected = "no password is set" in text or "without any password" in text
+    if isinstance(error, (AuthenticationError, ResponseError)) and unprotected:
         return WrongPasswordError(
             f"The server at {where} asks for no password, so anyone who reaches it could run code "
             "on the workers. Set `requirepass` there, and give that password to the cluster."

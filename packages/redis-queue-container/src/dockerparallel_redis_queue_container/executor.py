@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import itertools
-import os
 import threading
 import time
 from collections.abc import Callable, Iterable, Iterator, Sequence
@@ -13,7 +12,7 @@ from typing import TYPE_CHECKING, Any, ParamSpec, TypeVar
 from dockerparallel.errors import InvalidTypeError, InvalidValueError
 from dockerparallel_redis_queue_container.chunks import run_chunk
 from dockerparallel_redis_queue_container.client import QueueClient
-from dockerparallel_redis_queue_container.futures import ClusterFuture
+from dockerparallel_redis_queue_container.futures import ClusterFuture, FutureSet
 
 if TYPE_CHECKING:
     from dockerparallel import DockerCluster
@@ -42,7 +41,7 @@ class ClusterExecutor(Executor):
         self._client = client
         self._cluster = cluster
         self._lock = threading.Lock()
-        self._open: set[ClusterFuture[Any]] = set()
+        self._open = FutureSet()
         self._shut_down = False
 
     def submit(
@@ -125,7 +124,7 @@ class ClusterExecutor(Executor):
         """
         with self._lock:
             self._shut_down = True
-            pending = [future for future in self._open if future.pid == os.getpid()]
+        pending = self._open.here()
         if cancel_futures:
             self._client.cancel_futures(pending)
         if wait:
@@ -143,15 +142,8 @@ class ClusterExecutor(Executor):
         self, calls: Iterable[tuple[Callable[..., Any], Any, Any]]
     ) -> list[ClusterFuture[Any]]:
         futures = self._client.submit_many(calls)
-        with self._lock:
-            self._open.update(futures)
-        for future in futures:
-            future.add_done_callback(self._close)
+        self._open.add(futures)
         return futures
-
-    def _close(self, future: Any) -> None:
-        with self._lock:
-            self._open.discard(future)
 
     def _results(
         self, futures: Sequence[ClusterFuture[_T]], deadline: float | None

@@ -63,11 +63,41 @@ class ClusterFuture(Future[_T]):
         return not self.done() and self._canceller.is_running(self.task_id)
 
 
+class FutureSet:
+    """Futures that are not done. Thread-safe; done ones leave by themselves.
+
+    Apart from executors and backends, so that the callbacks of open futures do not keep those
+    alive, and a cluster with them.
+    """
+
+    def __init__(self) -> None:
+        # Re-entrant, since garbage collection may stop a cluster while its own client is at work.
+        self._lock = threading.RLock()
+        self._futures: set[ClusterFuture[Any]] = set()
+
+    def add(self, futures: Sequence[ClusterFuture[Any]]) -> None:
+        """Add futures, done or not."""
+        with self._lock:
+            self._futures.update(futures)
+        for future in futures:
+            future.add_done_callback(self._discard)
+
+    def here(self) -> list[ClusterFuture[Any]]:
+        """Return those that were made in this process, and not in one that it was forked from."""
+        with self._lock:
+            return [future for future in self._futures if future.pid == os.getpid()]
+
+    def _discard(self, future: Any) -> None:
+        with self._lock:
+            self._futures.discard(future)
+
+
 class OpenFutures:
     """The futures whose outcome is not there yet, by task id. Thread-safe; never blocks."""
 
     def __init__(self) -> None:
-        self._lock = threading.Lock()
+        # Re-entrant for the same reason.
+        self._lock = threading.RLock()
         self._futures: dict[str, ClusterFuture[Any]] = {}
         self._failure: Callable[[], Exception] | None = None
 

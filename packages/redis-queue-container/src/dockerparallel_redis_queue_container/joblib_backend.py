@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import threading
 from collections.abc import Callable
 from concurrent.futures import Future
 from typing import TYPE_CHECKING, Any
@@ -15,7 +14,7 @@ from joblib.parallel import (
 )
 
 from dockerparallel_redis_queue_container.client import QueueClient
-from dockerparallel_redis_queue_container.futures import ClusterFuture
+from dockerparallel_redis_queue_container.futures import FutureSet
 
 BACKEND_NAME = "redis-queue"
 
@@ -61,8 +60,7 @@ class RedisQueueBackend(AutoBatchingMixin, _Backend):
         self.parallel: Any = None
         self._client = client
         self._worker_number = worker_number
-        self._lock = threading.Lock()
-        self._open: set[ClusterFuture[Any]] = set()
+        self._open = FutureSet()
 
     def effective_n_jobs(self, n_jobs: int | None) -> int:
         """Return how many batches are to run at once.
@@ -120,12 +118,16 @@ class RedisQueueBackend(AutoBatchingMixin, _Backend):
             future.set_exception(error)
         else:
             future = cluster_future
-            with self._lock:
-                self._open.add(cluster_future)
-            cluster_future.add_done_callback(self._close)
+            self._open.add([cluster_future])
         if callback is not None:
             future.add_done_callback(callback)
         return future
+
+    def apply_async(
+        self, func: Callable[[], Any], callback: Callable[[Any], None] | None = None
+    ) -> Future[Any]:
+        """Do what :meth:`submit` does: joblib before 1.5 calls it by this name."""
+        return self.submit(func, callback)
 
     def retrieve_result_callback(self, out: Any) -> Any:
         """Return the results of a batch, or raise what it raised."""
@@ -133,9 +135,7 @@ class RedisQueueBackend(AutoBatchingMixin, _Backend):
 
     def abort_everything(self, ensure_ready: bool = True) -> None:
         """Cancel the batches that no worker has begun; the backend can be used again."""
-        with self._lock:
-            futures = list(self._open)
-        self._client.cancel_futures(futures)
+        self._client.cancel_futures(self._open.here())
 
     def terminate(self) -> None:
         """Forget what was learnt of batch sizes; connection and workers serve the next call."""
@@ -148,7 +148,3 @@ class RedisQueueBackend(AutoBatchingMixin, _Backend):
         """
         level = (self.nesting_level or 0) + 1
         return SequentialBackend(nesting_level=level), None
-
-    def _close(self, future: Any) -> None:
-        with self._lock:
-            self._open.discard(future)

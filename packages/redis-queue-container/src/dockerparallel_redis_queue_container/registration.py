@@ -66,8 +66,9 @@ def keep_client(state: ClusterState, client: QueueClient) -> QueueClient:
         client.close()
         return present
     if replaced is not None:
-        _withdraw(replaced)
-        replaced.close()
+        _end(replaced)
+    # For a cluster that was only connected to, which the core does not stop when it is dropped.
+    weakref.finalize(state, _end, client).atexit = False
     return client
 
 
@@ -88,10 +89,13 @@ def drop(state: ClusterState) -> None:
     """
     with _lock:
         client = _clients.pop(state, None)
-        if client is not None:
-            _withdraw(client)
     if client is not None:
-        client.close()
+        _end(client)
+
+
+def _end(client: QueueClient) -> None:
+    _withdraw(client)
+    client.close()
 
 
 def _withdraw(client: QueueClient) -> None:
