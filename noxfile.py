@@ -68,17 +68,16 @@ def wheels_for(*requirements: str) -> list[str]:
     """
     arguments: list[str] = []
     waiting = [Requirement(text) for text in requirements]
-    seen: set[str] = set()
     while waiting:
         requirement = waiting.pop()
         folder = FOLDERS.get(canonicalize_name(requirement.name))
-        if folder is None or str(requirement) in seen:
+        if folder is None:
             continue
-        seen.add(str(requirement))
         (wheel,) = DIST.glob(f"{requirement.name.replace('-', '_')}-*.whl")
         extras = f"[{','.join(sorted(requirement.extras))}]" if requirement.extras else ""
-        arguments.append(f"{wheel}{extras}")
-        waiting += [Requirement(text) for text in MEMBERS[folder]["project"]["dependencies"]]
+        if f"{wheel}{extras}" not in arguments:
+            arguments.append(f"{wheel}{extras}")
+            waiting += [Requirement(text) for text in MEMBERS[folder]["project"]["dependencies"]]
     foreign = [
         text for text in requirements if canonicalize_name(Requirement(text).name) not in FOLDERS
     ]

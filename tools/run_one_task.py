@@ -14,9 +14,13 @@ from dockerparallel import DockerCluster
 
 def main() -> None:
     """Start a cluster, let a worker report its process, and check that it was not ours."""
-    with DockerCluster(
-        provider="local-process", worker_container="redis-queue", worker_number=1
-    ) as cluster:
+    cluster = DockerCluster(
+        provider="local-process",
+        worker_container="redis-queue",
+        worker_number=1,
+        job_queue_name=f"one-task-{os.getpid()}",
+    )
+    with cluster:
         squares = Parallel()(delayed(pow)(number, 2) for number in range(5))
         with cluster.worker_container.executor() as executor:
             worker = executor.submit(os.getpid).result(timeout=60)
