@@ -5,6 +5,7 @@ from __future__ import annotations
 import importlib
 import sys
 import threading
+import time
 import zipfile
 from collections.abc import Iterator
 from io import BytesIO
@@ -158,6 +159,19 @@ def test_package_with_too_many_files(
     write_files(project, {"crowd/__init__.py": "", **{f"crowd/f{i}.txt": "" for i in range(3)}})
     with pytest.raises(CodeShippingError, match=r"'crowd' in .* more than .* 3 files"):
         uploads.pickler.dumps(importlib.import_module("crowd"))
+
+
+def test_edit_that_leaves_no_other_time_stamp_is_seen(
+    project: Path, uploads: Uploads, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    write_files(project, {"quick.py": "N = 1\n"})
+    quick = importlib.import_module("quick")
+    soon = time.time_ns() + 3_600_000_000_000
+    monkeypatch.setattr(source_bundle, "_stamp", lambda _: (soon, soon, 6, 1))
+    uploads.pickler.dumps(quick)
+    write_files(project, {"quick.py": "N = 2\n"})
+    uploads.pickler.dumps(quick)
+    assert len(uploads) == 2
 
 
 def test_deleted_module_goes_by_value(project: Path, uploads: Uploads) -> None:

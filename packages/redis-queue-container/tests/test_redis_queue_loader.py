@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import importlib
 import io
 import json
 import struct
@@ -128,7 +129,6 @@ def test_shipped_module_wins_over_a_loaded_one_while_its_client_is_served(tmp_pa
         sys.path.remove(str(tmp_path))
     loader = TaskLoader(lambda _: archive("installed.py"), tmp_path / "in")
     loader.loads(with_header(plain_task(), modules={"installed": DIGEST}, client="first"))
-    sys.meta_path.insert(0, sys.meta_path[1])
     import installed as shipped
 
     assert shipped is not installed
@@ -137,6 +137,20 @@ def test_shipped_module_wins_over_a_loaded_one_while_its_client_is_served(tmp_pa
     assert sys.modules["installed"] is installed
     loader.loads(with_header(plain_task(), modules={"installed": DIGEST}, client="first"))
     assert sys.modules["installed"] is shipped
+
+
+def test_shipped_portion_of_a_namespace_joins_the_installed_ones(tmp_path: Path) -> None:
+    write_files(tmp_path / "site", {"dp_space/theirs.py": ""})
+    loader = TaskLoader(lambda _: archive("dp_space/ours.py"), tmp_path / "in")
+    loader.loads(with_header(plain_task(), modules={"dp_space": DIGEST}))
+    sys.path.append(str(tmp_path / "site"))
+    try:
+        ours = importlib.import_module("dp_space.ours")
+        theirs = importlib.import_module("dp_space.theirs")
+    finally:
+        sys.path.remove(str(tmp_path / "site"))
+    assert Path(str(ours.__file__)).is_relative_to(tmp_path / "in")
+    assert Path(str(theirs.__file__)).is_relative_to(tmp_path / "site")
 
 
 def test_versions_of_two_clients_alternate_and_both_are_right(tmp_path: Path) -> None:

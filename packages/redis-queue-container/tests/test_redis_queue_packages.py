@@ -142,13 +142,15 @@ def test_our_own_variables_do_not_reach_the_installer(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     show = tmp_path / "python"
-    show.write_text("#!/bin/sh\nenv\nexit 3\n")
+    show.write_text("#!/bin/sh\nenv\necho http://me:s3cret@host/\nexit 3\n")
     show.chmod(0o755)
     monkeypatch.setattr(sys, "executable", str(show))
     monkeypatch.setenv("DOCKERPARALLEL_REDIS_PASSWORD", "s3cret")
     monkeypatch.setenv("PIP_SOMETHING", "mine")
     with pytest.raises(PackageInstallError) as info:
         packages.install(["dp-first"], pip_folder=tmp_path / "packages")
+    assert "PIP_SOMETHING=mine" in str(info.value)
+    assert "http://****@host/" in str(info.value)
     assert "s3cret" not in str(info.value)
     assert "exit code 3" in str(info.value)
 

@@ -125,6 +125,7 @@ def test_functions_of_the_script_bring_the_modules_that_they_import(project: Pat
             "two/part.py": "def get():\n    return 2\n",
             "three.py": "N = 3\n",
             "four.py": "N = 4\n",
+            "five.py": "N = 5\n",
         },
     )
     script = """\
@@ -142,11 +143,11 @@ def by_nested_import():
         return four.N
     return inner()
 def by_literal():
-    return importlib.import_module('four').N
+    return importlib.import_module('five').N
 offset = 10
 print(rig.run(by_global), rig.run(by_import), rig.run(by_nested_import), rig.run(by_literal),
       rig.run(lambda x: x + offset + one.get(), 1))"""
-    assert run_client(project, script) == "1 5 4 4 12\n"
+    assert run_client(project, script) == "1 5 4 5 12\n"
 
 
 def test_script_run_as_part_of_a_package(project: Path) -> None:
