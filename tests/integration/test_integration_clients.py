@@ -154,8 +154,8 @@ def test_a_killed_clients_cluster_can_be_found_and_removed(
 ) -> None:
     name = "killed-client"
     process = start_client(tmp_path, name, "os.kill(os.getpid(), signal.SIGKILL)")
-    with process:
-        process.communicate(timeout=90)
+    code, errors = finish(process)
+    assert code == -signal.SIGKILL, errors
     assert processes_with(name)
     other = make_cluster(job_queue_name="another")
     assert name in str(other.cloud_provider.list_clusters())

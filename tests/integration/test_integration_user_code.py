@@ -15,6 +15,8 @@ from typing import Any
 
 import pytest
 import redis
+from redis.backoff import NoBackoff
+from redis.retry import Retry
 
 from dockerparallel import BackendError, DockerCluster, DockerParallelError
 
@@ -191,7 +193,8 @@ def test_wrong_package_names_are_refused_at_once(
 
 def connect(cluster: DockerCluster, password: str | None) -> Any:
     host, port = cluster.server_address_for_client()
-    return redis.Redis(host=host, port=port, password=password, socket_timeout=10)
+    once = Retry(NoBackoff(), 0)
+    return redis.Redis(host=host, port=port, password=password, socket_timeout=10, retry=once)
 
 
 def test_workers_of_another_python_are_told_of_at_registration(
