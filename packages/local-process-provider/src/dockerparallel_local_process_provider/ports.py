@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import errno
 import socket
-from collections.abc import Collection
+from collections.abc import Collection, Iterable
+from pathlib import Path
 
 from dockerparallel import InvalidValueError, ProviderError
+from dockerparallel_local_process_provider.process_table import has_proc, open_files
 
 _CONNECT_TIMEOUT = 1.0
 
@@ -38,6 +40,31 @@ def accepts_connections(host: str, port: int) -> bool:
     except OSError:
         # Nobody listens yet: that is the answer, whatever the system calls it.
         return False
+
+
+def listens(port: int, pids: Iterable[int]) -> bool:
+    """Tell whether one of these processes listens on the port; where this cannot be seen, yes.
+
+    Somebody else may have taken the port since it was found free: that server must not get the
+    password of ours. Reads Linux's table of TCP sockets (proc_net_tcp: the state ``0A`` listens).
+    """
+    if not has_proc():
+        return True
+    wanted = set()
+    for table in ("tcp", "tcp6"):
+        for line in _lines(Path("/proc/net") / table)[1:]:
+            fields = line.split()
+            if fields[3] == "0A" and int(fields[1].rpartition(":")[2], 16) == port:
+                wanted.add(f"socket:[{fields[9]}]")
+    return any(not wanted.isdisjoint(open_files(pid)) for pid in pids)
+
+
+def _lines(file: Path) -> list[str]:
+    try:
+        return file.read_text(encoding="ascii").splitlines()
+    except FileNotFoundError:
+        # A system without IPv6.
+        return []
 
 
 def _is_free(host: str, port: int) -> bool:

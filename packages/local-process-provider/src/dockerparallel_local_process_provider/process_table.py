@@ -12,6 +12,7 @@ from __future__ import annotations
 import functools
 import os
 import subprocess
+from contextlib import suppress
 from pathlib import Path
 from typing import NamedTuple
 
@@ -71,6 +72,17 @@ def signs_of(pid: int) -> set[bytes]:
         # It has ended, has closed the descriptor, belongs to another user, or there is no /proc.
         pass
     return signs
+
+
+def open_files(pid: int) -> set[str]:
+    """Return the targets of a process's descriptors, as ``/proc/pid/fd`` names them."""
+    targets = set()
+    # It may end, or close one, while it is looked at.
+    with suppress(OSError):
+        for descriptor in (_PROC / str(pid) / "fd").iterdir():
+            with suppress(OSError):
+                targets.add(str(descriptor.readlink()))
+    return targets
 
 
 @functools.cache

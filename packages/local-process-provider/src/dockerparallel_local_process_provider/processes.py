@@ -103,6 +103,11 @@ class Target:
     signs: frozenset[bytes] = frozenset()
 
 
+def members_of(target: Target) -> list[int]:
+    """Return the ids of the processes that live of a target."""
+    return [sighting.identity.pid for sighting in _Hunt([target]).find()[0]]
+
+
 def end(targets: Sequence[Target], timeout: float) -> list[bool]:
     """End processes and all that came out of them, all at the same time.
 

@@ -19,9 +19,14 @@ from dockerparallel.validation import check_seconds, check_str
 from dockerparallel_local_process_provider import leftovers
 from dockerparallel_local_process_provider.deployment import Deployment
 from dockerparallel_local_process_provider.exports import LogsAndLeftovers
-from dockerparallel_local_process_provider.launch import check_command, end_processes, launch
-from dockerparallel_local_process_provider.ports import accepts_connections
-from dockerparallel_local_process_provider.processes import is_alive
+from dockerparallel_local_process_provider.launch import (
+    check_command,
+    end_processes,
+    launch,
+    target_of,
+)
+from dockerparallel_local_process_provider.ports import accepts_connections, listens
+from dockerparallel_local_process_provider.processes import is_alive, members_of
 from dockerparallel_local_process_provider.store import (
     ClusterFolder,
     ProcessRecord,
@@ -148,8 +153,9 @@ class LocalProcessProvider(LogsAndLeftovers, ManagedCloudProvider):
         if not is_alive(stored.server.identity):
             self._deployment.report_death(cluster, stored.server)
             return Status.STOPPED
-        if not self._server_answered:
-            self._server_answered = accepts_connections(stored.host, stored.port)
+        if not self._server_answered and accepts_connections(stored.host, stored.port):
+            server = target_of(self._deployment.folder(cluster), stored, stored.server)
+            self._server_answered = listens(stored.port, members_of(server))
         return Status.RUNNING if self._server_answered else Status.INITIALIZING
 
     def server_address(self, cluster: DockerCluster) -> ServerAddress:

@@ -47,7 +47,8 @@ def make_private(root: Path, folder: Path) -> None:
     for depth in range(len(below) + 1):
         path = root.joinpath(*below[:depth])
         try:
-            path.mkdir(mode=0o700, exist_ok=True)
+            with suppress(FileExistsError):
+                path.mkdir(mode=0o700)
             status = path.lstat()
         except OSError as error:
             if isinstance(error, FileNotFoundError) and root.parent.is_dir():
