@@ -18,7 +18,7 @@ from typing import Any
 import pytest
 from redis_queue_harness import Server, Site, is_alive, until
 
-from dockerparallel import BrokenClusterError
+from dockerparallel import BackendError, BrokenClusterError
 from dockerparallel_redis_queue_container import ClusterExecutor, RemoteTraceback, settings
 
 
@@ -318,6 +318,27 @@ def test_closing_the_client_fails_open_futures_and_takes_tasks_back(
     assert not [name for name in site.stored() if name.startswith(("results:", "client:"))]
 
 
+def test_a_full_server_tells_the_submitter_and_loses_nothing(
+    own_server: Server, tmp_path: Path
+) -> None:
+    site = Site(own_server, tmp_path)
+    try:
+        site.start_workers(1)
+        executor = ClusterExecutor(site.client(server_timeout=20))
+        running = busy(executor, tmp_path)
+        waiting = executor.submit(abs, -1)
+        site.connection.config_set("maxmemory", 1)
+        with pytest.raises(BackendError, match="memory of the cluster.s server is full"):
+            executor.submit(abs, 2)
+        (tmp_path / "go").touch()
+        assert running.result(30) == "go"
+        site.connection.config_set("maxmemory", 0)
+        assert waiting.result(30) == 1
+    finally:
+        site.close()
+
+
+@pytest.mark.filterwarnings("ignore:.*multi-threaded, use of fork:DeprecationWarning")
 def test_a_forked_child_has_tasks_of_its_own(single: ClusterExecutor, tmp_path: Path) -> None:
     mine = busy(single, tmp_path)
     pid = os.fork()

@@ -279,6 +279,18 @@ def test_workers_survive_a_restart_of_the_server(own_server: Server, tmp_path: P
         site.close()
 
 
+def test_an_order_to_stop_is_heard_while_the_server_is_waited_for(site: Site) -> None:
+    program = site.start_workers(1, {settings.SERVER_PORT: "1"}, wait=False)
+    until(lambda: catches_sigterm(program), "its handler")
+    assert program.end() == 0
+
+
+def catches_sigterm(program: Program) -> bool:
+    status = Path(f"/proc/{program.process.pid}/status").read_text()
+    [line] = [line for line in status.splitlines() if line.startswith("SigCgt")]
+    return bool(int(line.split()[1], 16) >> (signal.SIGTERM - 1) & 1)
+
+
 def failed(program: Program) -> str:
     assert program.process.wait(30) == 1
     until(lambda: not program.members(), "all to end")

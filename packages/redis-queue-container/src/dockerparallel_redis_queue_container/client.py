@@ -10,7 +10,9 @@ import weakref
 from collections.abc import Callable, Iterable, Sequence
 from typing import Any, TypeVar
 
-from dockerparallel import BrokenClusterError, Endpoint
+from redis.exceptions import OutOfMemoryError, RedisError
+
+from dockerparallel import BackendError, BrokenClusterError, Endpoint
 from dockerparallel_redis_queue_container.collector import Collector, server_lost
 from dockerparallel_redis_queue_container.connection import CONNECTION_FAILURES, connect
 from dockerparallel_redis_queue_container.errors import CodeShippingError
@@ -81,6 +83,8 @@ class QueueClient:
             The cluster is gone, or this client was closed.
         CodeShippingError
             The call, or the code that it needs, is too big to be sent.
+        BackendError
+            The server refused the call, for instance because its memory is full.
         Exception
             Whatever pickling the call raises.
         """
@@ -125,7 +129,7 @@ class QueueClient:
         """Cancel tasks that no worker has begun; where the server is gone, none is cancelled."""
         try:
             cancelled = self._queue.cancel(task_ids)
-        except CONNECTION_FAILURES:
+        except (RedisError, OSError):
             # The collector notices the same, and fails the futures if the server stays away.
             return [False] * len(task_ids)
         for task_id, done in zip(task_ids, cancelled, strict=True):
@@ -145,7 +149,7 @@ class QueueClient:
         """Tell whether a worker runs the task now; ``False`` where the server is gone."""
         try:
             return self._queue.is_running(task_id)
-        except CONNECTION_FAILURES:
+        except (RedisError, OSError):
             # As in `cancel`.
             return False
 
@@ -235,6 +239,13 @@ class QueueClient:
                 waited = time.monotonic() - started
                 if waited >= self.server_timeout:
                     raise server_lost(error, waited) from error
+            except OutOfMemoryError as error:
+                raise BackendError(
+                    f"The memory of the cluster's server is full ({error}): wait for results "
+                    "before submitting more, or start the cluster with more server_memory."
+                ) from error
+            except RedisError as error:
+                raise BackendError(f"The cluster's server refused the request: {error}") from error
             time.sleep(_PAUSE)
 
 
@@ -259,7 +270,7 @@ def _leave(queue: TaskQueue, client: str | None, task_ids: Sequence[str]) -> Non
         try:
             queue.cancel(task_ids)
             queue.forget_client(client)
-        except CONNECTION_FAILURES:
+        except (RedisError, OSError):
             # Then the server's own expiry removes what is left of us.
             pass
     queue.connection.close()

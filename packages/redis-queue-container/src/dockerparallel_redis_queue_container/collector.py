@@ -13,7 +13,6 @@ from redis.exceptions import RedisError
 
 from dockerparallel import BrokenClusterError
 from dockerparallel_redis_queue_container import outcomes
-from dockerparallel_redis_queue_container.connection import CONNECTION_FAILURES
 from dockerparallel_redis_queue_container.futures import OpenFutures
 from dockerparallel_redis_queue_container.task_queue import Delivery, TaskQueue
 
@@ -80,10 +79,10 @@ class Collector:
                 silent = time.monotonic() - last_answer
                 if self._closed.is_set():
                     return
-                if silent >= self.server_timeout or not isinstance(error, CONNECTION_FAILURES):
+                if silent >= self.server_timeout:
                     self._fail(_lost(str(error), silent))
                     return
-                # A short cut of the network: results wait on the server, and are asked for again.
+                # A short trouble: results wait on the server, and are asked for again.
                 time.sleep(_PAUSE)
                 continue
             for delivery in arrived:

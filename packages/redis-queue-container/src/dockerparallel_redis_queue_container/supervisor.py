@@ -13,6 +13,7 @@ import select
 import shutil
 import signal
 import socket
+import sys
 import tempfile
 import time
 from collections.abc import Iterator
@@ -59,6 +60,9 @@ def run_supervisor() -> int:
     WorkerStartError
         Worker processes ended again and again before they were ready.
     """
+    for number in (signal.SIGTERM, signal.SIGINT):
+        # As the first process of a container, this one would otherwise not end while it prepares.
+        signal.signal(number, _leave)
     settings = WorkerSettings.from_environment()
     packages.install(
         settings.pip_packages, settings.system_packages, timeout=settings.queue.install_timeout
@@ -262,6 +266,10 @@ class Supervisor:
         readable, _, _ = select.select(watched, [], [], seconds)
         if self._wake_reader in readable:
             os.read(self._wake_reader, 4096)
+
+
+def _leave(_number: int, _frame: FrameType | None) -> None:
+    sys.exit(0)
 
 
 def _dead_processes() -> Iterator[tuple[int, int]]:

@@ -91,6 +91,7 @@ class _StopSwitch:
 def _work(start: WorkerStart, queue: TaskQueue, loader: TaskLoader, stop: _StopSwitch) -> None:
     finished: Finished | None = None
     ready = False
+    silent = False
     while not stop.thrown:
         try:
             counted, claims = queue.claim(start.worker_id, finished)
@@ -100,11 +101,16 @@ def _work(start: WorkerStart, queue: TaskQueue, loader: TaskLoader, stop: _StopS
             if finished is not None and not counted:
                 _log.warning("Task %s was given to another worker meanwhile", finished.task_id)
             finished = None
+            if silent:
+                _log.info("The server takes requests again")
+                silent = False
             if not claims:
                 queue.wait_for_task(start.worker_id, _BLOCK_SECONDS)
         except (RedisError, OSError) as error:
             # The outcome in hand is offered again. How long to hope is the supervisor's decision.
-            _log.warning("The server does not take requests: %s", error)
+            if not silent:
+                _log.warning("The server does not take requests: %s", error)
+                silent = True
             time.sleep(_PAUSE)
             continue
         for claim in claims:
