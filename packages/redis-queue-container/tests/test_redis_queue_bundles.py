@@ -5,11 +5,11 @@ from __future__ import annotations
 import importlib
 import sys
 import threading
-import time
 import zipfile
 from collections.abc import Iterator
 from io import BytesIO
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 from redis_queue_shipping_rig import write_files
@@ -166,12 +166,31 @@ def test_edit_that_leaves_no_other_time_stamp_is_seen(
 ) -> None:
     write_files(project, {"quick.py": "N = 1\n"})
     quick = importlib.import_module("quick")
-    soon = time.time_ns() + 3_600_000_000_000
-    monkeypatch.setattr(source_bundle, "_stamp", lambda _: (soon, soon, 6, 1))
+    edited = 1_800_000_000_123_456_789
+    clock = SimpleNamespace(time_ns=lambda: edited + 1_000)
+    monkeypatch.setattr(source_bundle, "time", clock)
+    monkeypatch.setattr(source_bundle, "_stamp", lambda _: (edited, edited, 6, 1))
     uploads.pickler.dumps(quick)
     write_files(project, {"quick.py": "N = 2\n"})
+    clock.time_ns = lambda: edited + 3_600_000_000_000
     uploads.pickler.dumps(quick)
     assert len(uploads) == 2
+    # From now on the stamps can be trusted, and the file is not even opened.
+    (project / "quick.py").write_text("N = 3\n")
+    uploads.pickler.dumps(quick)
+    assert len(uploads) == 2
+
+
+def test_module_that_is_written_later_is_seen(project: Path, uploads: Uploads) -> None:
+    def work() -> object:
+        import dp_written_later  # type: ignore[import-not-found]
+
+        return dp_written_later
+
+    assert uploads.names(work) == {}
+    write_files(project, {"dp_written_later.py": ""})
+    importlib.invalidate_caches()
+    assert uploads.names(work) == {"dp_written_later": ["dp_written_later.py"]}
 
 
 def test_deleted_module_goes_by_value(project: Path, uploads: Uploads) -> None:

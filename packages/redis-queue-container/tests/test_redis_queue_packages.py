@@ -5,6 +5,7 @@ from __future__ import annotations
 import fcntl
 import logging
 import os
+import re
 import subprocess
 import sys
 import zipfile
@@ -138,18 +139,29 @@ def test_credentials_reach_neither_log_nor_error(
     assert "s3cr" not in str(info.value) + caplog.text
 
 
-def test_our_own_variables_do_not_reach_the_installer(
+def test_secrets_reach_the_installer_where_they_should_and_nobody_else(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     show = tmp_path / "python"
-    show.write_text("#!/bin/sh\nenv\necho http://me:s3cret@host/\nexit 3\n")
+    show.write_text(
+        "#!/bin/sh\nenv | grep -E '^(PIP|DOCKERPARALLEL)_'\necho arguments $*\n"
+        "echo http://me:s3cret@host/\nexit 3\n"
+    )
     show.chmod(0o755)
     monkeypatch.setattr(sys, "executable", str(show))
     monkeypatch.setenv("DOCKERPARALLEL_REDIS_PASSWORD", "s3cret")
     monkeypatch.setenv("PIP_SOMETHING", "mine")
+    (tmp_path / "secrets").mkdir()
+    (tmp_path / "secrets" / "PIP_INDEX_URL").write_text("http://me:t0ken@index/\n")
+    monkeypatch.setenv("DOCKERPARALLEL_SECRETS_DIR", str(tmp_path / "secrets"))
     with pytest.raises(PackageInstallError) as info:
-        packages.install(["dp-first"], pip_folder=tmp_path / "packages")
+        packages.install(["dp @ http://me:t0ken@host/"], pip_folder=tmp_path / "packages")
+    arguments = re.search("arguments .*", str(info.value))
+    assert arguments is not None
+    assert "http" not in arguments.group()
     assert "PIP_SOMETHING=mine" in str(info.value)
+    assert "PIP_INDEX_URL=http://****@index/" in str(info.value)
+    assert "t0ken" not in str(info.value)
     assert "http://****@host/" in str(info.value)
     assert "s3cret" not in str(info.value)
     assert "exit code 3" in str(info.value)

@@ -15,6 +15,9 @@ from pathlib import Path, PurePosixPath
 from dockerparallel_redis_queue_container.errors import CodeShippingError
 from dockerparallel_redis_queue_container.source_bundle import MAX_BUNDLE_BYTES
 
+# More than a client sends, which may add metadata, or read a file that has just grown.
+_MAX_UNPACKED_BYTES = 2 * MAX_BUNDLE_BYTES
+
 _DIGEST = re.compile(r"[0-9a-f]{64}")
 
 
@@ -92,9 +95,10 @@ def _unpack(archive: bytes, folder: Path) -> None:
     try:
         with zipfile.ZipFile(io.BytesIO(archive)) as opened:
             members = opened.infolist()
-            if sum(member.file_size for member in members) > MAX_BUNDLE_BYTES:
+            if sum(member.file_size for member in members) > _MAX_UNPACKED_BYTES:
                 raise CodeShippingError(
-                    f"A bundle of source holds more than {MAX_BUNDLE_BYTES} bytes; it was refused."
+                    f"A bundle of source holds more than {_MAX_UNPACKED_BYTES} bytes; it was "
+                    "refused."
                 )
             for member in members:
                 target = folder.joinpath(*_safe_parts(member))

@@ -12,14 +12,12 @@ import sys
 import threading
 import weakref
 from collections.abc import Callable
-from dataclasses import dataclass
 from types import ModuleType
 
 import cloudpickle
 
 from dockerparallel_redis_queue_container.errors import CodeShippingError
 from dockerparallel_redis_queue_container.module_origins import (
-    Origin,
     find_origin,
     hides_standard_library,
     is_fixed,
@@ -31,12 +29,6 @@ _READ_ATTEMPTS = 5
 
 # Modules that we told cloudpickle to pickle by value; its register is one for the whole process.
 _by_value: set[str] = set()
-
-
-@dataclass
-class _Bundle:
-    origin: Origin
-    snapshot: Snapshot
 
 
 class CodeShipper:
@@ -56,8 +48,8 @@ class CodeShipper:
     def __init__(self, put_code: Callable[[str, bytes], None]) -> None:
         self._put_code = put_code
         self._sent: set[str] = set()
-        self._bundles: dict[str, _Bundle] = {}
-        self._not_own: set[str] = set()
+        self._snapshots: dict[str, Snapshot] = {}
+        self._installed: set[str] = set()
         self._placed: dict[str, tuple[weakref.ref[ModuleType], bool]] = {}
         self._search_state: tuple[object, ...] = ()
         self._lock = threading.RLock()
@@ -68,8 +60,8 @@ class CodeShipper:
         with self._lock:
             if search_state != self._search_state:
                 self._search_state = search_state
-                self._bundles.clear()
-                self._not_own.clear()
+                self._snapshots.clear()
+                self._installed.clear()
                 self._placed.clear()
         return Shipment(self)
 
@@ -129,27 +121,29 @@ class CodeShipper:
             wanted = [root]
             while wanted:
                 name = wanted.pop()
-                if name in digests or name in self._not_own or is_fixed(name):
+                if name in digests or name in self._installed or is_fixed(name):
                     continue
                 snapshot = self._snapshot(name)
-                if snapshot is None:
-                    self._not_own.add(name)
-                    continue
-                digests[name] = snapshot.digest
-                wanted.extend(snapshot.imports)
-                self._send(snapshot)
+                if snapshot is not None:
+                    digests[name] = snapshot.digest
+                    wanted.extend(snapshot.imports)
+                    self._send(snapshot)
+                elif is_installed(name):
+                    # One that is nowhere is looked for again each time: it may be written yet.
+                    self._installed.add(name)
 
     def _snapshot(self, root: str) -> Snapshot | None:
-        known = self._bundles.get(root)
-        if known is not None and known.snapshot.is_current():
-            return known.snapshot
-        # What was read is outdated, and so may be what the import system remembers of folders.
-        importlib.invalidate_caches()
+        known = self._snapshots.get(root)
+        if known is not None:
+            if known.is_current():
+                return known
+            # So what the import system remembers of its folder may be outdated, too.
+            importlib.invalidate_caches()
         problem: OSError | None = None
         for _ in range(_READ_ATTEMPTS):
             origin = find_origin(root)
             if origin is None:
-                self._bundles.pop(root, None)
+                self._snapshots.pop(root, None)
                 return None
             try:
                 snapshot = read_snapshot(origin)
@@ -159,9 +153,7 @@ class CodeShipper:
             except OSError as error:
                 problem = error
                 break
-            if known is None or known.snapshot.digest != snapshot.digest:
-                self._not_own.clear()  # It may import something new.
-            self._bundles[root] = _Bundle(origin, snapshot)
+            self._snapshots[root] = snapshot
             return snapshot
         raise CodeShippingError(
             f"The module {root!r} cannot be sent to the workers, because its files cannot be read: "

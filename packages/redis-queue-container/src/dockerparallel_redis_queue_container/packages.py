@@ -21,6 +21,7 @@ import time
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 
+from dockerparallel.environment import read_secret
 from dockerparallel_redis_queue_container import settings
 from dockerparallel_redis_queue_container.errors import PackageInstallError
 from dockerparallel_redis_queue_container.installer import run_installer
@@ -35,6 +36,9 @@ PACKAGES_DIR = "DOCKERPARALLEL_PACKAGES_DIR"
 
 The provider removes the folder with the cluster.
 """
+
+INDEX_SECRETS = ("PIP_INDEX_URL", "PIP_EXTRA_INDEX_URL")
+"""Variables of pip that are also looked for among the secrets of the container."""
 
 _LOOK_SECONDS = 0.2
 _ADVICE = (
@@ -65,8 +69,8 @@ def install(
     ----------
     pip_packages
         Requirements as pip knows them. The ``PIP_`` variables of the environment reach pip, so
-        that a user can name another index in ``container.environment``; our own variables, among
-        them the password of the queue, do not.
+        that a user can name another index in ``container.environment``, or, with a password, in
+        ``container.secrets`` (`INDEX_SECRETS`). The password of the queue does not.
     system_packages
         Debian packages.
     pip_folder
@@ -101,19 +105,28 @@ def install(
             "yourself, or use a provider that runs images."
         )
     deadline = time.monotonic() + timeout
-    passed = {key: text for key, text in variables.items() if not key.startswith("DOCKERPARALLEL_")}
+    passed = _installer_environment(variables)
     if system_names:
         _install_system(system_names, passed, deadline)
     if pip_names and folder is not None:
         _use_folder(_install_into(folder, pip_names, passed, deadline))
     elif pip_names and in_image:
-        _run_pip(pip_names, [], passed, deadline)
+        _run_pip(pip_names, passed, deadline)
         importlib.invalidate_caches()
     elif pip_names:
         raise PackageInstallError(
             f"There is nowhere to install {_listed(pip_names)} to: this worker does not run as "
             f"root. Set {PACKAGES_DIR} to a folder that it may write."
         )
+
+
+def _installer_environment(variables: Mapping[str, str]) -> dict[str, str]:
+    passed = {key: text for key, text in variables.items() if key != settings.PASSWORD}
+    for name in INDEX_SECRETS:
+        secret = read_secret(name, variables)
+        if secret is not None:
+            passed[name] = secret.strip()
+    return passed
 
 
 def _install_system(names: Sequence[str], passed: Mapping[str, str], deadline: float) -> None:
@@ -136,8 +149,10 @@ def _install_system(names: Sequence[str], passed: Mapping[str, str], deadline: f
 
 
 def _run_pip(
-    names: Sequence[str], options: Sequence[str], passed: Mapping[str, str], deadline: float
+    names: Sequence[str], passed: Mapping[str, str], deadline: float, target: Path | None = None
 ) -> None:
+    options = [] if target is None else ["--target", str(target)]
+    folder = None if target is None else target.parent
     defaults = {
         "NO_COLOR": "1",
         "PIP_DISABLE_PIP_VERSION_CHECK": "1",
@@ -145,13 +160,18 @@ def _run_pip(
         "PIP_PROGRESS_BAR": "off",
         "PIP_ROOT_USER_ACTION": "ignore",
     }
-    run_installer(
-        [sys.executable, "-m", "pip", "install", *options, "--", *names],
-        what=f"pip could not install {_listed(names)} on this worker",
-        environ={**defaults, **passed},
-        timeout=_left(deadline),
-        advice=_ADVICE,
-    )
+    _logger.info("Installing %s.", _listed(names))
+    # A file, since a command line is seen by everybody on the machine, and a URL can hold a token.
+    with tempfile.NamedTemporaryFile("w", prefix=".requirements-", dir=folder) as file:
+        file.write("\n".join(names))
+        file.flush()
+        run_installer(
+            [sys.executable, "-m", "pip", "install", *options, "--requirement", file.name],
+            what=f"pip could not install {_listed(names)} on this worker",
+            environ={**defaults, **passed},
+            timeout=_left(deadline),
+            advice=_ADVICE,
+        )
 
 
 def _install_into(
@@ -163,12 +183,15 @@ def _install_into(
     place = folder / key
     folder.mkdir(mode=0o700, parents=True, exist_ok=True)
     with _lock(folder / ".lock", deadline):
+        # What a supervisor that was killed has left.
         for left_over in folder.glob(".installing-*"):
             shutil.rmtree(left_over)
+        for left_over in folder.glob(".requirements-*"):
+            left_over.unlink()
         if not place.is_dir():
             aside = Path(tempfile.mkdtemp(prefix=".installing-", dir=folder))
             try:
-                _run_pip(names, ["--target", str(aside)], passed, deadline)
+                _run_pip(names, passed, deadline, target=aside)
                 aside.rename(place)
             finally:
                 if aside.exists():

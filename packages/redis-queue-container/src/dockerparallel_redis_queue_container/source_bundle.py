@@ -63,8 +63,9 @@ class Snapshot:
         The top-level modules that the Python files among them import.
     stamps
         Each file and folder with what ``stat`` said of it before it was read.
-    settled_ns
-        The wall-clock time, in nanoseconds, from which equal stamps prove equal contents.
+    settled
+        Whether equal stamps prove equal contents. They do not where a file was read so soon after
+        an edit that another edit may have left the same time behind.
     """
 
     digest: str
@@ -72,15 +73,15 @@ class Snapshot:
     executable: frozenset[str]
     imports: frozenset[str]
     stamps: tuple[tuple[str, _Stamp], ...]
-    settled_ns: int
+    settled: bool
 
     def is_current(self) -> bool:
         """Tell whether the files on disk are surely still those of this snapshot.
 
-        Costs one ``stat`` for each file and folder. ``False`` may also mean that the files are so
-        new that an edit could hide behind an equal time stamp; reading them again then decides.
+        Costs one ``stat`` for each file and folder. ``False`` may also mean that this cannot be
+        told from the stamps; reading the files again decides.
         """
-        if time.time_ns() < self.settled_ns:
+        if not self.settled:
             return False
         try:
             return all(_stamp(os.stat(path)) == stamp for path, stamp in self.stamps)  # noqa: PTH116  # three times as fast
@@ -125,6 +126,7 @@ def read_snapshot(origin: Origin) -> Snapshot:
     OSError
         A file cannot be read, or disappeared meanwhile.
     """
+    started_ns = time.time_ns()
     listing = _Listing(origin.root)
     if origin.file is not None:
         listing.add_file(origin.file.name, origin.file)
@@ -146,7 +148,7 @@ def read_snapshot(origin: Origin) -> Snapshot:
         executable=frozenset(listing.executable),
         imports=frozenset(imports - {origin.root}),
         stamps=tuple(listing.stamps.items()),
-        settled_ns=max((_settled(stamp) for stamp in listing.stamps.values()), default=0),
+        settled=all(_settled_ns(stamp) <= started_ns for stamp in listing.stamps.values()),
     )
 
 
@@ -217,7 +219,8 @@ def _stamp(status: os.stat_result) -> _Stamp:
     return status.st_mtime_ns, status.st_ctime_ns, status.st_size, status.st_ino
 
 
-def _settled(stamp: _Stamp) -> int:
+def _settled_ns(stamp: _Stamp) -> int:
+    """Give the wall-clock time from which an edit would leave another stamp behind."""
     changed = max(stamp[0] if stamp[0] <= time.time_ns() else 0, stamp[1])
     coarse = changed % _NS_PER_SECOND == 0
     return changed + (_COARSE_CLOCK_STEP_NS if coarse else _CLOCK_STEP_NS)
