@@ -65,7 +65,7 @@ def test_extensions_may_export_what_they_like(cluster: DockerCluster) -> None:
 
     objects = {"positional": positional, "number": 7, "partial": functools.partial(max, 5)}
     provider: Any = cluster.state.provider
-    provider.exported_names = lambda: tuple(objects)
+    provider.exported_names = lambda: list(objects)
     provider.exported_object = objects.__getitem__
     view = cluster.cloud_provider
     assert view.positional(1, 2, 3, four=4) == (1, "DockerParallelQueue", (2, 3), {"four": 4})
@@ -82,11 +82,8 @@ def test_an_override_stays_exported_and_inheritance_adds(cluster: DockerCluster)
         def more(self) -> int:
             return 1
 
-    assert Derived(cluster.state.provider.platform).exported_names() == (  # type: ignore[attr-defined]
-        "more",
-        "region",
-        "where",
-    )
+    platform = cluster.state.provider.platform  # type: ignore[attr-defined]
+    assert Derived(platform).exported_names() == ["more", "region", "where"]
 
 
 def test_only_functions_and_properties_can_be_marked() -> None:

@@ -53,7 +53,7 @@ def exported(target: _Marked) -> _Marked:
     return target
 
 
-def marked_names(cls: type) -> tuple[str, ...]:
+def marked_names(cls: type) -> list[str]:
     """Return the sorted names that :func:`exported` marks on a class or its bases."""
     names = set()
     for base in cls.__mro__:
@@ -61,13 +61,13 @@ def marked_names(cls: type) -> tuple[str, ...]:
             marked = member.fget if isinstance(member, property) else member
             if isinstance(member, _ExportedProperty) or hasattr(marked, _MARK):
                 names.add(name)
-    return tuple(sorted(names))
+    return sorted(names)
 
 
 class Exporting:
     """The part of providers and containers that exports an API to the user."""
 
-    def exported_names(self) -> tuple[str, ...]:
+    def exported_names(self) -> list[str]:
         """Return the names that the user sees in the view of this extension.
 
         Called by the views and by ``dir()``. The default names what :func:`exported` marks, in
@@ -133,7 +133,7 @@ class ExportedView:
         )
 
     def __dir__(self) -> list[str]:
-        return list(self._target.exported_names())
+        return self._target.exported_names()
 
     def __repr__(self) -> str:
         return f"<cluster.{self._role}: {self._target!r}, exports {_listed(self._target)}>"
