@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import fcntl
 import os
 import tempfile
 import threading
@@ -89,6 +90,28 @@ def test_a_folder_that_comes_and_goes_is_locked_by_one_at_a_time(tmp_path: Path)
         thread.join()
     assert most == [1]
     assert not root.exists()
+
+
+def test_the_lock_of_a_folder_that_was_removed_is_worthless(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    root = tmp_path / "root"
+    held: list[int] = []
+
+    def too_late(descriptor: int, operation: int) -> None:
+        if not held:
+            # Its last holder removes the folder, and another session makes and locks it anew.
+            root.rmdir()
+            root.mkdir(mode=0o700)
+            held.append(os.open(root, os.O_RDONLY))
+            flock(held[0], fcntl.LOCK_EX)
+        flock(descriptor, operation)
+
+    flock = fcntl.flock
+    monkeypatch.setattr(fcntl, "flock", too_late)
+    with pytest.raises(WaitTimeoutError), locked(root, root, 0.05):
+        pass
+    os.close(held[0])
 
 
 def test_the_state_survives_a_write_that_fails(

@@ -160,6 +160,15 @@ def test_leftovers_of_which_nothing_lives_do_not_count(make_cluster: Make, runti
     assert cluster.worker_numbers().running == 1
 
 
+def test_cleanup_removes_what_a_crash_has_left(make_cluster: Make, runtime: Path) -> None:
+    for pid in crash():
+        os.kill(pid, signal.SIGKILL)
+    cluster = make_cluster()
+    wait_for("the end of the old cluster", lambda: not cluster.exists())
+    cluster.cleanup()
+    assert LocalProcessProvider().list_clusters() == []
+
+
 def test_orphans_of_a_crashed_cluster_are_ended_by_the_next_of_its_name(
     make_cluster: Make,
 ) -> None:

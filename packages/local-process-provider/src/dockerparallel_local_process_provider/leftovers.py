@@ -7,11 +7,7 @@ from pathlib import Path
 from typing import NamedTuple
 
 from dockerparallel import ProviderError, StaticDataError
-from dockerparallel_local_process_provider.launch import (
-    CLUSTER_VARIABLE,
-    PACKAGES_VARIABLE,
-    target_of,
-)
+from dockerparallel_local_process_provider.launch import PACKAGES_VARIABLE, target_of
 from dockerparallel_local_process_provider.processes import Target, end, is_alive
 from dockerparallel_local_process_provider.store import (
     ClusterFolder,
@@ -88,8 +84,8 @@ def reserved_ports(folders: list[ClusterFolder]) -> set[int]:
 def remove(folder: ClusterFolder, stored: StoredCluster | None, timeout: float) -> None:
     """End all that lives of a cluster and remove its files; called under its lock.
 
-    Idempotent. Where the state is not known (``stored`` is ``None``), its processes are found by
-    the folder that they name and print to.
+    Idempotent. What the state does not know (all, where ``stored`` is ``None``) is found by the
+    folder that each process names in its environment and prints to.
 
     Raises
     ------
@@ -102,7 +98,6 @@ def remove(folder: ClusterFolder, stored: StoredCluster | None, timeout: float) 
     }
     targets = []
     if stored is not None:
-        signs.add(os.fsencode(f"{CLUSTER_VARIABLE}={stored.cluster_id}"))
         targets = [target_of(folder, stored, record) for record in stored.processes]
     if not all(end([*targets, Target(None, frozenset(signs))], timeout)):
         raise ProviderError(

@@ -29,8 +29,6 @@ _LONGEST_PAUSE = 0.1
 
 _children: set[int] = set()
 _exit_codes: dict[int, int] = {}
-# A forked child is not the parent of these: it must not wait for them.
-os.register_at_fork(after_in_child=_children.clear)
 
 
 def spawn(
@@ -203,7 +201,8 @@ def _reap(pid: int) -> None:
     try:
         done, status = os.waitpid(pid, os.WNOHANG)
     except ChildProcessError:
-        # The program has waited for it elsewhere, or ignores SIGCHLD: the code is lost.
+        # The program has waited for it elsewhere or ignores SIGCHLD, or this is a fork of the
+        # session that started it: the code is not to be had here.
         _children.discard(pid)
         return
     if done:
