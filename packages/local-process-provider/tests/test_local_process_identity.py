@@ -55,7 +55,7 @@ def test_a_recycled_number_in_the_state_file_is_never_hit(
     cluster.start()
     with cluster.state.provider._deployment.changing(cluster) as (_, stored):  # type: ignore[attr-defined]
         mine = stored.workers[0].identity
-        stored.workers[0].pid = innocent.pid
+        stored.workers[0].pid, stored.workers[0].started = innocent.pid, "1/1"
     assert cluster.worker_numbers().running == 0
     cluster.stop()
     assert lives(innocent.pid)

@@ -27,8 +27,9 @@ from dockerparallel_local_process_provider.process_table import (
 _FIRST_PAUSE = 0.005
 _LONGEST_PAUSE = 0.1
 
-_children: set[int] = set()
-_exit_codes: dict[int, int] = {}
+# Of this session alone: who may be waited for, and how those ended.
+_children: dict[int, Identity] = {}
+_exit_codes: dict[Identity, int] = {}
 
 
 def spawn(
@@ -62,10 +63,11 @@ def spawn(
     # From here on the process is watched by its id, also by other sessions: Popen shall neither
     # wait for it nor warn that it still runs when this session ends.
     process.returncode = 0
-    _children.add(process.pid)
-    _exit_codes.pop(process.pid, None)
     sighting = sight(process.pid)
-    return sighting.identity if sighting else Identity(process.pid, "ended before it was seen")
+    # A zombie is seen, so nothing is seen only where somebody else has waited for it already.
+    identity = sighting.identity if sighting else Identity(process.pid, "ended before it was seen")
+    _children[process.pid] = identity
+    return identity
 
 
 def is_alive(identity: Identity) -> bool:
@@ -77,11 +79,12 @@ def is_alive(identity: Identity) -> bool:
 
 def how_it_ended(identity: Identity) -> str:
     """Say how a dead process ended, as far as this session can know."""
-    code = _exit_codes.get(identity.pid)
+    code = _exit_codes.get(identity)
     if code is None:
         return "ended (its exit code is known only to the session that started it)"
     if code < 0:
-        return f"was killed by {signal.Signals(-code).name}"
+        names = {number.value: number.name for number in signal.Signals}
+        return f"was killed by {names.get(-code, f'signal {-code}')}"
     return f"ended with exit code {code}"
 
 
@@ -203,8 +206,7 @@ def _reap(pid: int) -> None:
     except ChildProcessError:
         # The program has waited for it elsewhere or ignores SIGCHLD, or this is a fork of the
         # session that started it: the code is not to be had here.
-        _children.discard(pid)
+        del _children[pid]
         return
     if done:
-        _children.discard(pid)
-        _exit_codes[pid] = os.waitstatus_to_exitcode(status)
+        _exit_codes[_children.pop(pid)] = os.waitstatus_to_exitcode(status)
