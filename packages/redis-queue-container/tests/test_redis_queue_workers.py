@@ -47,6 +47,8 @@ def marks(tmp_path: Path) -> Path:
 def test_a_killed_workers_task_runs_elsewhere_and_each_result_comes_once(
     site: Site, marks: Path
 ) -> None:
+    # No lease runs out: it is the supervisor who notices.
+    site.environment[settings.LEASE] = "600"
     site.start_workers(2)
     client = site.client()
     futures = [client.submit(mark_and_wait, marks, number) for number in range(20)]

@@ -7,8 +7,10 @@ import json
 import os
 import platform
 import secrets
+import signal
 import socket
 import time
+from collections.abc import Iterator
 from dataclasses import dataclass
 
 from dockerparallel_redis_queue_container.worker import READY
@@ -50,6 +52,24 @@ class Child:
             # It has died; waitpid tells.
             return False
         return self.ready
+
+
+def dead_processes() -> Iterator[tuple[int, int]]:
+    """Give the id and the status of each child process that has ended; does not wait."""
+    while True:
+        try:
+            pid, status = os.waitpid(-1, os.WNOHANG)
+        except ChildProcessError:
+            # There is no child at all.
+            return
+        if pid == 0:
+            return
+        yield pid, status
+
+
+def ending(code: int) -> str:
+    """Describe an exit code, which is negative after a signal."""
+    return f"exit code {code}" if code >= 0 else signal.Signals(-code).name
 
 
 def new_worker_id() -> str:

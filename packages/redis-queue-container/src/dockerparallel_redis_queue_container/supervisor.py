@@ -6,17 +6,13 @@ notices the death of a worker at once, gives its task to others, and starts a ne
 
 from __future__ import annotations
 
-import contextlib
 import logging
 import os
 import select
-import shutil
 import signal
 import socket
 import sys
-import tempfile
 import time
-from collections.abc import Iterator
 from pathlib import Path
 from types import FrameType
 from typing import Any, Self
@@ -25,11 +21,18 @@ from redis.exceptions import RedisError
 
 from dockerparallel import Endpoint
 from dockerparallel_redis_queue_container import outcomes, packages, privileges
-from dockerparallel_redis_queue_container.children import Child, describe, new_worker_id
+from dockerparallel_redis_queue_container.children import (
+    Child,
+    dead_processes,
+    describe,
+    ending,
+    new_worker_id,
+)
 from dockerparallel_redis_queue_container.connection import connect, explain, wait_for_server
 from dockerparallel_redis_queue_container.errors import WorkerStartError
 from dockerparallel_redis_queue_container.settings import PASSWORD, WorkerSettings
 from dockerparallel_redis_queue_container.task_queue import TaskQueue
+from dockerparallel_redis_queue_container.work_folder import work_folder
 from dockerparallel_redis_queue_container.worker import (
     SUPERVISED_SIGNALS,
     WorkerStart,
@@ -70,7 +73,7 @@ def run_supervisor() -> int:
     privileges.drop()
     # Tasks are the user's, but need not be shown the password of the server.
     os.environ.pop(PASSWORD, None)
-    with _work_folder() as folder, Supervisor(settings, folder) as supervisor:
+    with work_folder() as folder, Supervisor(settings, folder) as supervisor:
         worker = supervisor.run()
     return 0 if worker is None else run_worker(worker, settings)
 
@@ -178,26 +181,26 @@ class Supervisor:
         return None
 
     def _collect_dead(self) -> None:
-        for pid, status in _dead_processes():
+        for pid, status in dead_processes():
             child = self._children.pop(pid, None)
             if child is None:
                 # As the first process of a container we inherit orphans of the tasks.
                 continue
-            child.look_for_ready()
+            if child.look_for_ready():
+                self._failed_starts = 0
             child.link.close()
             code = os.waitstatus_to_exitcode(status)
             self._bury(child, code, blame=not self._stopping)
             if self._stopping:
                 continue
-            _log.error("Worker %s (process %d) died: %s", child.worker_id, pid, _ending(code))
+            _log.error("Worker %s (process %d) died: %s", child.worker_id, pid, ending(code))
             if child.ready:
-                self._failed_starts = 0
                 continue
             self._failed_starts += 1
             if self._failed_starts >= _MOST_FAILED_STARTS:
                 raise WorkerStartError(
                     f"{self._failed_starts} workers in a row ended before they were ready, the "
-                    f"last with {_ending(code)}. Their own messages are in the log above."
+                    f"last with {ending(code)}. Their own messages are in the log above."
                 )
             pause = min(_LONGEST_PAUSE, _FIRST_PAUSE * 2**self._failed_starts)
             self._start_after = time.monotonic() + pause
@@ -234,6 +237,8 @@ class Supervisor:
     def _new_ones(self) -> bool:
         """Look for workers that have just become ready."""
         found = [child for child in self._children.values() if child.look_for_ready()]
+        if found:
+            self._failed_starts = 0
         return bool(found)
 
     def _heartbeat(self) -> None:
@@ -270,29 +275,3 @@ class Supervisor:
 
 def _leave(_number: int, _frame: FrameType | None) -> None:
     sys.exit(0)
-
-
-def _dead_processes() -> Iterator[tuple[int, int]]:
-    with contextlib.suppress(ChildProcessError):
-        while True:
-            pid, status = os.waitpid(-1, os.WNOHANG)
-            if pid == 0:
-                return
-            yield pid, status
-
-
-def _ending(code: int) -> str:
-    return f"exit code {code}" if code >= 0 else signal.Signals(-code).name
-
-
-@contextlib.contextmanager
-def _work_folder() -> Iterator[Path]:
-    """Make a folder for shipped code; the process that made it removes it."""
-    base = os.environ.get(packages.PACKAGES_DIR)
-    folder = Path(tempfile.mkdtemp(prefix="dockerparallel-code-", dir=base))
-    owner = os.getpid()
-    try:
-        yield folder
-    finally:
-        if os.getpid() == owner:
-            shutil.rmtree(folder, ignore_errors=True)

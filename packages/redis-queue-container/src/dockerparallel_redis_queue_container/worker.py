@@ -33,7 +33,8 @@ SUPERVISED_SIGNALS = (signal.SIGTERM, signal.SIGINT, signal.SIGCHLD)
 """The signals that the supervisor handles; blocked in a new worker until it has its handlers."""
 
 _BLOCK_SECONDS = 1.0
-_COMMAND_TIMEOUT = 60.0
+# Long, for big results on a slow network; the supervisor notices a server that is gone.
+_COMMAND_TIMEOUT = 120.0
 _PAUSE = 0.2
 
 _log = logging.getLogger(__name__)
@@ -114,19 +115,18 @@ def _work(start: WorkerStart, queue: TaskQueue, loader: TaskLoader, stop: _StopS
             time.sleep(_PAUSE)
             continue
         for claim in claims:
-            finished = _run(claim, loader, stop)
+            finished = _run(claim, loader)
 
 
-def _run(claim: Claim, loader: TaskLoader, stop: _StopSwitch) -> Finished:
+def _run(claim: Claim, loader: TaskLoader) -> Finished:
     succeeded = False
     try:
         function, args, kwargs = loader.loads(claim.payload)
         outcome = outcomes.success(function(*args, **kwargs))
         succeeded = True
-    except BaseException as error:
+    except BaseException as error:  # noqa: BLE001  # see below
         # Whatever a task raises belongs to its caller, SystemExit and KeyboardInterrupt included.
-        if stop.thrown:
-            raise Stopping from error
+        # `Stopping` comes here too, and ends the loop that would hand in this outcome.
         outcome = outcomes.failure(error)
     if len(outcome) > MOST_PAYLOAD:
         succeeded = False
