@@ -83,6 +83,7 @@ WRONG: list[tuple[Callable[[], object], type[Exception], str]] = [
     (lambda: container(environment={"A": 1}), TypeError, r"environment\['A'\].*str\(...\)"),
     (lambda: container(environment={"A=B": "1"}), ValueError, "variable name 'A=B'"),
     (lambda: container(secrets={"TOKEN": 5_432_109}), TypeError, r"secrets\['TOKEN'\].*not int"),
+    (lambda: container(secrets={"a/b": "1"}), ValueError, "'a/b', which no file can have"),
     (lambda: container(command="python x.py"), TypeError, "command must be a list.*'python x.py'"),
     (lambda: container(command=["python", 3]), TypeError, r"command\[1\] must be a string"),
     (lambda: DockerHardware(cpu=0.5), TypeError, "cpu must be.*not 0.5"),  # type: ignore[arg-type]

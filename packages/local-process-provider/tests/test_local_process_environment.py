@@ -28,7 +28,7 @@ from dockerparallel import (
     ProviderError,
 )
 from dockerparallel_local_process_provider import LocalProcessProvider
-from dockerparallel_local_process_provider.ports import choose_port
+from dockerparallel_local_process_provider.ports import claim_port
 
 Make = Callable[..., DockerCluster]
 
@@ -100,9 +100,14 @@ def test_a_variable_of_this_session_does_not_hide_a_secret(
 
 
 def test_a_secret_that_cannot_be_a_file_is_refused(make_cluster: Make) -> None:
-    cluster = make_cluster(TinyContainer(secrets={"../outside": "x"}))
-    with pytest.raises(InvalidValueError, match=r"'\.\./outside' cannot be handed over"):
-        cluster.start()
+    cluster = make_cluster()
+    # The core refuses such a name of the user's; one that a container adds comes as far as here.
+    cluster.start_server()
+    container = TinyContainer(command=["python", "-c", ""], secrets={"../outside": "x"})
+    with pytest.raises(InvalidValueError, match=r"'\.\./outside', which no file can have"):
+        cluster.state.provider.run_worker_containers(  # type: ignore[attr-defined]
+            cluster, container, cluster.config.worker_hardware, 1
+        )
 
 
 def test_the_environment_reaches_the_process_and_the_container_stays(
@@ -207,12 +212,25 @@ def test_sessions_that_start_at_once_choose_different_ports() -> None:
 
 def test_an_address_of_another_machine_is_refused() -> None:
     with pytest.raises(InvalidValueError, match=r"cannot listen on 192\.0\.2\.1 port 8888"):
-        choose_port("192.0.2.1", 8888, set())
+        claim_port("192.0.2.1", 8888, set())
 
 
 def test_ports_run_out() -> None:
     with pytest.raises(ProviderError, match="No port from 65534 to 65535 is free"):
-        choose_port("127.0.0.1", 65534, {65534, 65535})
+        claim_port("127.0.0.1", 65534, {65534, 65535})
+
+
+def test_sessions_with_other_runtime_folders_do_not_choose_the_same_port() -> None:
+    wanted = some_port()
+    first = claim_port("127.0.0.1", wanted, set())
+    # Nobody listens yet: only the claim tells.
+    second = claim_port("127.0.0.1", first.port, set())
+    assert first.port < second.port
+    first.release()
+    third = claim_port("127.0.0.1", first.port, set())
+    assert third.port == first.port
+    second.release()
+    third.release()
 
 
 def test_an_external_server_is_left_alone(make_cluster: Make) -> None:

@@ -20,9 +20,10 @@ _LONGEST_PAUSE = 1.0
 def register_backend(cluster: DockerCluster, **options: Any) -> None:
     """Wait for the server and register; see ``DockerCluster.register_backend``."""
     if not cluster.runtime.has_server:
+        reason = cluster.state.server_stop_reason
         raise ServerNotRunningError(
             "The backend cannot be registered because no server runs: call cluster.start() or "
-            "cluster.start_server() first."
+            f"cluster.start_server() first.{' The last one: ' + reason if reason else ''}"
         )
     _wait_for_server(cluster)
     state = cluster.state
@@ -49,8 +50,8 @@ def _wait_for_server(cluster: DockerCluster) -> None:
         pause = min(pause * 1.5, _LONGEST_PAUSE)
     if status is Status.STOPPED:
         raise ServerNotRunningError(
-            "The server stopped before the backend could be registered: look at its log, then "
-            "call cluster.start() again."
+            "The server stopped before the backend could be registered; call cluster.start() to "
+            f"try again. {state.server_stop_reason or 'The provider knows no reason.'}"
         )
 
 

@@ -23,7 +23,7 @@ from dockerparallel.static_data import (
     fields_of,
     restore_fields,
 )
-from dockerparallel.validation import check_environment, check_int, check_str
+from dockerparallel.validation import check_environment, check_file_name, check_int, check_str
 
 if TYPE_CHECKING:
     from dockerparallel.cluster import DockerCluster
@@ -55,7 +55,7 @@ class DockerContainer(Exporting, ABC):
         The most workers that may share one container. At least 1.
     environment
         Environment variables of the container, a dict of strings. The user may put some in;
-        configuring adds to them and never replaces one.
+        configuring adds to them and never replaces one of theirs.
     secrets
         Like ``environment``, but handed over by the secret channel of the provider and shown
         nowhere. Read it in the container with :func:`dockerparallel.environment.read_secret`.
@@ -85,8 +85,8 @@ class DockerContainer(Exporting, ABC):
         Called by the cluster each time it starts a server, before the provider's ``run_server``,
         and by a provider that had to choose another ``cluster.config.server_port``. It puts what
         the server must know (password, port) into ``secrets`` and ``environment`` of the copy,
-        keeps the variables that are there, and works on a copy that was configured before. It
-        must not block, nor change ``self``.
+        replaces no variable that the user has set, and works on a copy that was configured
+        before, whose own variables it sets anew. It must not block, nor change ``self``.
         """
 
     @abstractmethod
@@ -173,6 +173,8 @@ class DockerContainer(Exporting, ABC):
         check_int(f"{owner}.max_worker_num", self.max_worker_num, minimum=1)
         check_environment(f"{owner}.environment", self.environment)
         check_environment(f"{owner}.secrets", self.secrets, secret=True)
+        for name in self.secrets:
+            check_file_name(f"{owner}.secrets", name)
         if self.command is not None:
             if not isinstance(self.command, list):
                 raise InvalidTypeError(

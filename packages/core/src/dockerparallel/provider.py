@@ -70,7 +70,9 @@ class CloudProvider(Exporting, ABC):
         """Return where the server answers: from outside (public) and inside (private).
 
         Called once after :meth:`run_server` and once after :meth:`reconnect`. It waits, within a
-        timeout, until the platform has given the server its address.
+        timeout, until the platform has given the server its address. After :meth:`reconnect` to a
+        cluster whose server is gone, and whose workers are there to be stopped, it returns an
+        empty ``ServerAddress()``.
         """
 
     @abstractmethod
@@ -116,6 +118,15 @@ class CloudProvider(Exporting, ABC):
         that initializes; never for an external server. The default says ``Status.RUNNING``.
         """
         return Status.RUNNING
+
+    def server_stop_reason(self, cluster: DockerCluster) -> str:
+        """Return why the server has stopped by itself, for an error message; may be empty.
+
+        Called once when the server is found stopped: the exit code and the end of its log help,
+        since :meth:`cleanup` may remove the log before the user sees the message. It must not
+        hold a secret. The default knows nothing.
+        """
+        return ""
 
     def worker_numbers(self, cluster: DockerCluster) -> WorkerNumbers:
         """Return how many workers are initializing and how many run; dead ones do not count.

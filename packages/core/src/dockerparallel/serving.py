@@ -24,7 +24,8 @@ def refresh_server(cluster: DockerCluster) -> Status:
             return Status.STOPPED
         status = Status(state.provider.server_status(cluster))
         if status is Status.STOPPED:
-            state.logger.warning("The server has stopped.")
+            state.server_stop_reason = state.provider.server_stop_reason(cluster)
+            state.logger.warning("The server has stopped. %s", state.server_stop_reason)
             state.runtime.forget_server()
         return status
 
@@ -47,7 +48,7 @@ def start_server(cluster: DockerCluster) -> None:
         state.logger.info("Starting the server.")
         state.server_container.check()
         container = state.server_container.configure_server_env(cluster)
-        state.server_started = True
+        state.server_started, state.server_stop_reason = True, ""
         try:
             state.provider.run_server(cluster, container, state.config.server_hardware)
             address = ServerAddress(*state.provider.server_address(cluster))

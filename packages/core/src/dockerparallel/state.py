@@ -62,6 +62,8 @@ class ClusterState:
         handle that only asked ``exists`` must not clean up under somebody else's cluster.
     stopped
         Whether ``stop`` was the last word: ``update`` then starts nothing.
+    server_stop_reason
+        Why the last server stopped by itself, as far as the provider knows; else empty.
     requested_workers
         The number that the provider was last asked for.
     any_container_class
@@ -95,6 +97,7 @@ class ClusterState:
         self.registered = False
         self.active = False
         self.stopped = False
+        self.server_stop_reason = ""
         self.requested_workers = 0
         self.any_container_class = False
         self.server_timeout = DEFAULT_SERVER_TIMEOUT

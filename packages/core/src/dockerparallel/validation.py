@@ -1,4 +1,8 @@
-"""Checks of input, each with a message that holds the value and says what to do."""
+"""Checks of input, each with a message that holds the value and says what to do.
+
+Part of the developer API: extensions check their own arguments with them. Each raises
+``InvalidTypeError`` or ``InvalidValueError`` and returns the value that it was given.
+"""
 
 from __future__ import annotations
 
@@ -102,6 +106,15 @@ def check_environment(name: str, value: object, *, secret: bool = False) -> None
         raise InvalidTypeError(f"{name} must be a dict of strings, not{shown} {type(value)}.")
     for key, entry in value.items():
         check_environment_entry(name, key, entry, secret=secret)
+
+
+def check_file_name(name: str, key: str) -> None:
+    """Check that a secret's name can be the name of a file, as which providers hand it over."""
+    if "/" in key or key in {".", ".."}:
+        raise InvalidValueError(
+            f"{name} has the name {key!r}, which no file can have: providers hand secrets over as "
+            "files of their names."
+        )
 
 
 def check_environment_entry(name: str, key: Any, entry: Any, *, secret: bool = False) -> None:

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 from dockerparallel import ClusterExistsError
 from dockerparallel_local_process_provider import leftovers
 from dockerparallel_local_process_provider.logs import tail
-from dockerparallel_local_process_provider.ports import choose_port
+from dockerparallel_local_process_provider.ports import PortClaim, claim_port
 from dockerparallel_local_process_provider.processes import how_it_ended
 from dockerparallel_local_process_provider.runtime_folder import default_runtime_folder
 from dockerparallel_local_process_provider.store import (
@@ -119,8 +119,8 @@ class Deployment:
             finally:
                 self._folder.write(stored)
 
-    def reserve_port(self, folder: ClusterFolder, stored: StoredCluster, wanted: int) -> int:
-        """Store a free port before another session can choose the same; called under the lock.
+    def reserve_port(self, folder: ClusterFolder, stored: StoredCluster, wanted: int) -> PortClaim:
+        """Claim and store a free port, so that no other session chooses it; under the lock.
 
         Raises
         ------
@@ -130,9 +130,10 @@ class Deployment:
         with folder.root_locked():
             others = [other for other in self.all_folders() if other.path != folder.path]
             stored.host = self.host
-            stored.port = choose_port(self.host, wanted, leftovers.reserved_ports(others))
+            claim = claim_port(self.host, wanted, leftovers.reserved_ports(others))
+            stored.port = claim.port
             folder.write(stored)
-        return stored.port
+        return claim
 
     def take(self, folder: ClusterFolder, stored: StoredCluster) -> None:
         """Make this cluster ours."""
@@ -163,9 +164,12 @@ class Deployment:
 
     def report_death(self, cluster: DockerCluster, record: ProcessRecord) -> None:
         """Warn, once, that a process has ended by itself: how, and the end of its log."""
-        who = f"{record.handle} (process {record.pid})"
-        if who in self._reported:
-            return
-        self._reported.add(who)
+        if record.handle not in self._reported:
+            self._reported.add(record.handle)
+            cluster.logger.warning("%s", self.death_of(cluster, record))
+
+    def death_of(self, cluster: DockerCluster, record: ProcessRecord) -> str:
+        """Return how a process has ended by itself, and the end of its log."""
         log = self.folder(cluster).log_file(record.handle)
-        cluster.logger.warning("%s %s. %s", who, how_it_ended(record.identity), tail(log))
+        how = how_it_ended(record.identity)
+        return f"{record.handle} (process {record.pid}) {how}. {tail(log)}"

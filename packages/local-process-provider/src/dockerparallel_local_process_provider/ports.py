@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import errno
 import socket
+import sys
 from collections.abc import Collection, Iterable
 from pathlib import Path
 
@@ -13,8 +14,45 @@ from dockerparallel_local_process_provider.process_table import has_proc, open_f
 _CONNECT_TIMEOUT = 1.0
 
 
-def choose_port(host: str, wanted: int, reserved: Collection[int]) -> int:
-    """Return ``wanted`` if it is free, else the next free port above it.
+class PortClaim:
+    """A port that no other cluster of this machine chooses, from now until it is released.
+
+    The time between finding a port free and the server's listening there is long enough for
+    another session to find the same. Sessions may have different users and runtime folders, so
+    on Linux the claim is a name in the abstract namespace of Unix sockets (unix(7)), which is
+    one for the machine, or the network namespace, as ports are, and goes with the process that
+    holds it. Other systems have no such names: there sessions of one runtime folder alone know
+    of each other, by its state files.
+
+    Parameters
+    ----------
+    port
+        The port that was found free.
+
+    Raises
+    ------
+    OSError
+        Another session holds it (``EADDRINUSE``).
+    """
+
+    def __init__(self, port: int) -> None:
+        self.port = port
+        self._name = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
+        if not sys.platform.startswith("linux"):
+            return
+        try:
+            self._name.bind(f"\0dockerparallel-port-{port}")
+        except OSError:
+            self._name.close()
+            raise
+
+    def release(self) -> None:
+        """Let others choose the port; idempotent."""
+        self._name.close()
+
+
+def claim_port(host: str, wanted: int, reserved: Collection[int]) -> PortClaim:
+    """Claim ``wanted`` if it is free, else the next free port above it.
 
     Raises
     ------
@@ -25,8 +63,14 @@ def choose_port(host: str, wanted: int, reserved: Collection[int]) -> int:
         No port above is free.
     """
     for port in range(wanted, 65536):
-        if port not in reserved and _is_free(host, port):
-            return port
+        if port in reserved or not _is_free(host, port):
+            continue
+        try:
+            return PortClaim(port)
+        except OSError as error:
+            if error.errno != errno.EADDRINUSE:
+                raise
+            # Another session is about to listen there.
     raise ProviderError(
         f"No port from {wanted} to 65535 is free on {host}: set cluster.config.server_port lower."
     )

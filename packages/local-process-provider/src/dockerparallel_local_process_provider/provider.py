@@ -25,7 +25,11 @@ from dockerparallel_local_process_provider.launch import (
     launch,
     target_of,
 )
-from dockerparallel_local_process_provider.ports import accepts_connections, listens
+from dockerparallel_local_process_provider.ports import (
+    PortClaim,
+    accepts_connections,
+    listens,
+)
 from dockerparallel_local_process_provider.processes import is_alive, members_of
 from dockerparallel_local_process_provider.store import (
     ClusterFolder,
@@ -97,6 +101,7 @@ class LocalProcessProvider(LogsAndLeftovers, ManagedCloudProvider):
             check_seconds("lock_timeout", lock_timeout),
         )
         self._server_answered = False
+        self._port_claim: PortClaim | None = None
 
     # The server -----------------------------------------------------------------------------
 
@@ -120,7 +125,8 @@ class LocalProcessProvider(LogsAndLeftovers, ManagedCloudProvider):
         with self._deployment.changing(cluster) as (folder, stored):
             self._end_server(folder, stored)
             wanted = cluster.config.server_port
-            port = self._deployment.reserve_port(folder, stored, wanted)
+            self._port_claim = self._deployment.reserve_port(folder, stored, wanted)
+            port = self._port_claim.port
             if port != wanted:
                 cluster.logger.info("Port %d is taken: the server gets %d.", wanted, port)
                 cluster.config.server_port = port
@@ -143,20 +149,25 @@ class LocalProcessProvider(LogsAndLeftovers, ManagedCloudProvider):
                 self._end_server(*ours)
 
     def server_status(self, cluster: DockerCluster) -> Status:
-        """Return INITIALIZING until the server accepts connections, STOPPED once it is dead.
-
-        A warning tells, once, how it ended and the end of its log.
-        """
+        """Return INITIALIZING until the server accepts connections, STOPPED once it is dead."""
         stored = self._deployment.stored()
         if stored is None or stored.server is None or stored.port is None:
             return Status.STOPPED
         if not is_alive(stored.server.identity):
-            self._deployment.report_death(cluster, stored.server)
             return Status.STOPPED
         if not self._server_answered and accepts_connections(stored.host, stored.port):
             server = target_of(self._deployment.folder(cluster), stored, stored.server)
             self._server_answered = listens(stored.port, members_of(server))
+            if self._server_answered:
+                self._release_port()
         return Status.RUNNING if self._server_answered else Status.INITIALIZING
+
+    def server_stop_reason(self, cluster: DockerCluster) -> str:
+        """Return how the server's process has ended, and the end of its log."""
+        stored = self._deployment.stored()
+        if stored is None or stored.server is None:
+            return "Another session has stopped it."
+        return self._deployment.death_of(cluster, stored.server)
 
     def server_address(self, cluster: DockerCluster) -> ServerAddress:
         """Return the address of the server, the same from everywhere on this machine."""
@@ -165,7 +176,13 @@ class LocalProcessProvider(LogsAndLeftovers, ManagedCloudProvider):
             return ServerAddress()
         return ServerAddress(stored.host, stored.port, stored.host, stored.port)
 
+    def _release_port(self) -> None:
+        if self._port_claim is not None:
+            self._port_claim.release()
+            self._port_claim = None
+
     def _end_server(self, folder: ClusterFolder, stored: StoredCluster) -> None:
+        self._release_port()
         if stored.server is None:
             return
         timeout = self._deployment.stop_timeout

@@ -25,7 +25,8 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
-from dockerparallel import InvalidValueError, StaticDataError
+from dockerparallel import StaticDataError
+from dockerparallel.validation import check_file_name
 from dockerparallel_local_process_provider.process_table import Identity
 from dockerparallel_local_process_provider.runtime_folder import locked
 
@@ -177,11 +178,7 @@ class ClusterFolder:
             A name cannot be that of a file; nothing was written.
         """
         for name in secrets:
-            if "/" in name or name in {".", ".."}:
-                raise InvalidValueError(
-                    f"The secret {name!r} cannot be handed over as a file: choose a name without "
-                    "'/', and neither '.' nor '..'."
-                )
+            check_file_name("secrets", name)
         self.remove_secrets(handle)
         folder = self.path / "secrets" / handle
         folder.parent.mkdir(mode=0o700, exist_ok=True)
