@@ -6,6 +6,7 @@ here, not repeated. ``CONTRIBUTING.md`` says what each session is for.
 
 from __future__ import annotations
 
+import hashlib
 import os
 import shutil
 import sys
@@ -92,6 +93,17 @@ def run_pytest(session: nox.Session, *arguments: str) -> None:
     session.run("pytest", *report, *(session.posargs or arguments))
 
 
+def sources_digest() -> str:
+    """Return a digest of all files of the packages, which changes when a wheel or sdist would."""
+    digest = hashlib.sha256()
+    for folder in MEMBERS:
+        for file in sorted((ROOT / folder).rglob("*")):
+            if file.is_file() and "__pycache__" not in file.parts:
+                digest.update(f"{file.relative_to(ROOT)}\0".encode())
+                digest.update(hashlib.sha256(file.read_bytes()).digest())
+    return digest.hexdigest()
+
+
 @nox.session
 def tests(session: nox.Session) -> None:
     """Test the whole workspace on the running Python (-- takes pytest's arguments)."""
@@ -132,7 +144,11 @@ def types(session: nox.Session) -> None:
 
 @nox.session
 def build(session: nox.Session) -> None:
-    """Build wheel and sdist of every package with hatch into dist/."""
+    """Build wheel and sdist of every package with hatch into dist/, unless they are there."""
+    stamp, digest = DIST / "built-from.sha256", sources_digest()
+    if stamp.exists() and stamp.read_text() == digest:
+        session.log(f"{DIST} is up to date; remove it to build anew")
+        return
     session.install(*group("build"))
     shutil.rmtree(DIST, ignore_errors=True)
     # Hatch keeps its build environments there, not in the developer's home.
@@ -140,6 +156,7 @@ def build(session: nox.Session) -> None:
     for folder in MEMBERS:
         with session.chdir(folder):
             session.run("hatch", "build", "-t", "wheel", "-t", "sdist", str(DIST))
+    stamp.write_text(digest)
 
 
 @nox.session(requires=["build"])

@@ -101,7 +101,7 @@ def test_a_process_that_a_test_leaves_fails_the_run_and_is_ended(
 ) -> None:
     done = run_tests(source)
     assert done.returncode == 1
-    (pid,) = re.findall(r"process (\d+): .*sleep", done.stdout)
+    (pid,) = set(re.findall(r"process (\d+): .*sleep", done.stdout))
     command_line = Path("/proc", pid, "cmdline")
     # Where nobody has waited for it yet, it is a zombie, whose command line is empty.
     assert not command_line.exists() or not command_line.read_bytes()
