@@ -25,28 +25,27 @@ from tqdm import tqdm
 from dockerparallel import DockerCluster
 
 GRID = {"C": [0.1, 1, 10, 100], "gamma": [1e-5, 1e-4, 1e-3, 1e-2, 1e-1]}
-FOLDS = 10
-FITS = math.prod(len(values) for values in GRID.values()) * FOLDS
+CANDIDATES = math.prod(len(values) for values in GRID.values())
 # How long ended processes may take to be gone.
 GONE_SECONDS = 10.0
 PROC = Path("/proc")
 
 
-def search() -> GridSearchCV:
+def search(folds: int) -> GridSearchCV:
     """Run the search, as any scikit-learn user would: not a word about a cluster."""
     digits = load_digits()
-    return GridSearchCV(SVC(), GRID, cv=FOLDS).fit(digits.data, digits.target)
+    return GridSearchCV(SVC(), GRID, cv=folds).fit(digits.data, digits.target)
 
 
-def timed_search() -> tuple[GridSearchCV, float]:
+def timed_search(folds: int) -> tuple[GridSearchCV, float]:
     """Run the search and return it with the seconds that it took."""
     start = time.perf_counter()
-    found = search()
+    found = search(folds)
     return found, time.perf_counter() - start
 
 
 def watch(
-    cluster: DockerCluster, finished: threading.Event, grow_to: int, grow_after: float
+    cluster: DockerCluster, finished: threading.Event, fits: int, grow_to: int, grow_after: float
 ) -> None:
     """Show a progress bar until `finished`, and grow the cluster after a third of the work.
 
@@ -55,26 +54,27 @@ def watch(
     """
     grown = False
     start = time.monotonic()
-    with tqdm(total=FITS, unit="fit", file=sys.stdout) as bar:
+    with tqdm(total=fits, unit="fit", file=sys.stdout) as bar:
         while not finished.wait(0.2):
             done = cluster.worker_container.stats()["done"]
-            bar.update(min(done, FITS) - bar.n)
-            if not grown and (done >= FITS / 3 or time.monotonic() - start >= grow_after):
+            bar.update(min(done, fits) - bar.n)
+            if not grown and (done >= fits / 3 or time.monotonic() - start >= grow_after):
                 bar.write(f"About a third is done: growing to {grow_to} workers")
                 cluster.set_worker_number(grow_to)
                 grown = True
-        bar.update(FITS - bar.n)
+        bar.update(fits - bar.n)
 
 
 def search_on(
-    cluster: DockerCluster, grow_to: int, grow_after: float
+    cluster: DockerCluster, folds: int, grow_to: int, grow_after: float
 ) -> tuple[GridSearchCV, float]:
     """Run the search on a started cluster under the eyes of `watch`."""
     finished = threading.Event()
     with ThreadPoolExecutor(1) as pool:
-        watching = pool.submit(watch, cluster, finished, grow_to, grow_after)
+        fits = CANDIDATES * folds
+        watching = pool.submit(watch, cluster, finished, fits, grow_to, grow_after)
         try:
-            found, seconds = timed_search()
+            found, seconds = timed_search(folds)
         finally:
             finished.set()
         watching.result()
@@ -119,6 +119,7 @@ def parse_arguments() -> argparse.Namespace:
     parser.add_argument("--provider", default="local-process", help="where (default: %(default)s)")
     parser.add_argument("--container", default="redis-queue", help="what (default: %(default)s)")
     parser.add_argument("--workers", type=int, default=2, help="at first; twice as many later")
+    parser.add_argument("--folds", type=int, default=10, help="of each candidate's validation")
     return parser.parse_args()
 
 
@@ -137,8 +138,8 @@ def what_is_left(cluster: DockerCluster, local: bool, workers: list[dict[str, An
 def main() -> int:
     """Search serially and on a cluster; return 1 where the results differ or something is left."""
     options = parse_arguments()
-    print(f"Serial search: {FITS} fits")
-    serial, serial_seconds = timed_search()
+    print(f"Serial search: {CANDIDATES} candidates, {options.folds} fits each")
+    serial, serial_seconds = timed_search(options.folds)
     print(f"  {serial.best_params_}, score {serial.best_score_:.4f}")
 
     print(f"The same search on {options.workers} workers of {options.provider}")
@@ -150,7 +151,9 @@ def main() -> int:
     )
     with cluster:
         half_of_the_time = serial_seconds / options.workers / 2
-        found, seconds = search_on(cluster, 2 * options.workers, half_of_the_time)
+        found, seconds = search_on(
+            cluster, options.folds, grow_to=2 * options.workers, grow_after=half_of_the_time
+        )
         workers = cluster.worker_container.stats()["workers"]
     print(f"  {found.best_params_}, score {found.best_score_:.4f}")
     print(f"Serial: {serial_seconds:.1f} s. On the cluster: {seconds:.1f} s.")
