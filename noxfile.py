@@ -108,7 +108,8 @@ def sources_digest() -> str:
 def tests(session: nox.Session) -> None:
     """Test the whole workspace on the running Python (-- takes pytest's arguments)."""
     install_workspace(session, *group("test"), *group("demo"))
-    run_pytest(session)
+    # Side by side on all cores: most tests wait for processes that start or end.
+    run_pytest(session, "--numprocesses=auto", "--dist=worksteal")
 
 
 @nox.session(python=PYTHONS, requires=["build"])
