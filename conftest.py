@@ -32,6 +32,9 @@ _environment = pytest.MonkeyPatch()
 def pytest_configure() -> None:
     """Move the runtime folder of this run, and of every process that it starts."""
     _environment.setenv(RUNTIME_VARIABLE, tempfile.mkdtemp(prefix="dockerparallel-tests-"))
+    if signal.getsignal(signal.SIGINT) == signal.SIG_IGN:
+        # A shell that starts us in the background has it ignored, and so would our children.
+        signal.signal(signal.SIGINT, signal.default_int_handler)
 
 
 def pytest_unconfigure() -> None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import re
 import shutil
+import signal
 import subprocess
 import sys
 from pathlib import Path
@@ -50,6 +51,15 @@ import subprocess, sys
 
 def test_it():
     subprocess.run([sys.executable, "-c", ""], check=True)
+"""
+
+SENDS_CTRL_C = """
+import subprocess, sys
+
+def test_it():
+    code = "import os, signal; os.kill(os.getpid(), signal.SIGINT)"
+    ended = subprocess.run([sys.executable, "-c", code], capture_output=True)
+    assert b"KeyboardInterrupt" in ended.stderr
 """
 
 NEEDS_DOCKER = """
@@ -111,6 +121,17 @@ def test_a_runtime_file_that_a_test_leaves_fails_the_run(run_tests: RunTests) ->
     done = run_tests(LEAVES_A_FILE)
     assert done.returncode == 1
     assert "dockerparallel/state.json" in done.stdout
+
+
+def test_ctrl_c_works_in_a_run_that_a_shell_has_put_in_the_background(
+    run_tests: RunTests,
+) -> None:
+    before = signal.signal(signal.SIGINT, signal.SIG_IGN)
+    try:
+        done = run_tests(SENDS_CTRL_C)
+    finally:
+        signal.signal(signal.SIGINT, before)
+    assert done.returncode == 0, done.stdout
 
 
 @pytest.mark.parametrize(("required", "code", "outcome"), [("0", 0, "SKIPPED"), ("1", 1, "ERROR")])
