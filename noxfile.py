@@ -98,8 +98,12 @@ def sources_digest() -> str:
     digest = hashlib.sha256()
     for folder in MEMBERS:
         for file in sorted((ROOT / folder).rglob("*")):
-            if file.is_file() and "__pycache__" not in file.parts:
-                digest.update(f"{file.relative_to(ROOT)}\0".encode())
+            path = file.relative_to(ROOT)
+            # Caches of tools come and go, and are no sources.
+            if file.is_file() and not any(
+                part.startswith((".", "__")) for part in path.parent.parts
+            ):
+                digest.update(f"{path}\0".encode())
                 digest.update(hashlib.sha256(file.read_bytes()).digest())
     return digest.hexdigest()
 
@@ -153,7 +157,7 @@ def build(session: nox.Session) -> None:
     session.install(*group("build"))
     shutil.rmtree(DIST, ignore_errors=True)
     # Hatch keeps its build environments there, not in the developer's home.
-    session.env["HATCH_DATA_DIR"] = session.create_tmp()
+    session.env["HATCH_DATA_DIR"] = str(Path(session.create_tmp()).resolve())
     for folder in MEMBERS:
         with session.chdir(folder):
             session.run("hatch", "build", "-t", "wheel", "-t", "sdist", str(DIST))
