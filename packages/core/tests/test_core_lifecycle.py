@@ -96,6 +96,51 @@ def test_the_users_objects_are_not_changed(platform: Platform, make_cluster: Mak
     assert provider.calls == []
 
 
+def test_a_later_change_of_the_users_objects_does_not_reach_the_cluster(
+    platform: Platform, make_cluster: Make
+) -> None:
+    worker, server = MemoryContainer(image="worker"), MemoryContainer(image="server")
+    cluster = make_cluster(worker_container=worker, server_container=server)
+    worker.environment["A"] = server.environment["A"] = "late"
+    assert cluster.state.worker_container.environment == {}
+    assert cluster.state.server_container is not None
+    assert cluster.state.server_container.environment == {}
+
+
+def test_a_server_whose_start_failed_half_way_is_stopped(
+    platform: Platform, make_cluster: Make
+) -> None:
+    cluster = make_cluster(provider=MemoryProvider(platform, fail=("server_address",)))
+    with pytest.raises(RuntimeError, match="server_address failed"):
+        cluster.start_server()
+    assert platform.servers == {}
+    assert calls_of(cluster)[-1] == "stop_server"
+
+
+def test_after_a_failed_initialization_there_is_nothing_to_stop(
+    platform: Platform, make_cluster: Make
+) -> None:
+    cluster = make_cluster(provider=MemoryProvider(platform, fail=("initialize",)))
+    with pytest.raises(RuntimeError, match="initialize failed"):
+        cluster.start_server()
+    cluster.stop()
+    assert calls_of(cluster) == ["initialize"]
+
+
+def test_updating_after_a_failed_stop_starts_nothing(
+    platform: Platform, make_cluster: Make
+) -> None:
+    provider = MemoryProvider(platform, fail=("cleanup(deep=False)",))
+    cluster = make_cluster(provider=provider, private_server=ExternalServer("9.9.9.9"))
+    cluster.start()
+    with pytest.raises(RuntimeError, match="cleanup"):
+        cluster.stop()
+    cluster.update()
+    assert cluster.worker_numbers().running == 0
+    cluster.state.provider.fail = ()  # type: ignore[attr-defined]
+    cluster.stop()
+
+
 def test_the_server_gets_its_hardware_secret_and_context(cluster: DockerCluster) -> None:
     cluster.start_server()
     container, hardware, was_current = cluster.state.provider.seen["server"]  # type: ignore[attr-defined]

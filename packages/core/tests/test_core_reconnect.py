@@ -121,6 +121,15 @@ def test_another_container_class_is_refused_and_changes_nothing(
     assert running.is_server_running()
 
 
+def test_another_server_container_class_is_refused_and_changes_nothing(
+    running: DockerCluster, make_cluster: Make
+) -> None:
+    cluster = make_cluster(server_container=OtherContainer(image="server-image"))
+    with pytest.raises(ContainerMismatchError):
+        cluster.reconnect()
+    assert cluster.state.worker_container.image == "worker-image"
+
+
 def test_new_removes_the_old_cluster_and_keeps_the_new_settings(
     running: DockerCluster, make_cluster: Make, platform: Platform
 ) -> None:

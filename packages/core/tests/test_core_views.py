@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import functools
 import inspect
 from typing import Any
@@ -107,6 +108,16 @@ def test_claims_follow_overrides_unless_declared() -> None:
         Capability.DEREGISTER,
     }
     assert CloudProvider.claimed_capabilities() == frozenset()
+
+
+def test_no_repr_of_a_derived_dataclass_shows_a_secret() -> None:
+    @dataclasses.dataclass
+    class Derived(MemoryContainer):
+        more: int = 1
+
+    container = Derived("image", environment={"A": "hidden"}, secrets={"B": "hidden"})
+    assert "more=1" in repr(container)
+    assert "hidden" not in repr(container)
 
 
 def test_no_repr_shows_a_secret(cluster: DockerCluster) -> None:

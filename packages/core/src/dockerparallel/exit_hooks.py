@@ -57,15 +57,6 @@ def honour_sigterm() -> None:
         signal.signal(signal.SIGTERM, _on_sigterm)
 
 
-def _forget_sigterm() -> None:
-    """Give a forked child the default action back: it has no cluster to stop."""
-    if signal.getsignal(signal.SIGTERM) == _on_sigterm:
-        signal.signal(signal.SIGTERM, signal.SIG_DFL)
-
-
-os.register_at_fork(after_in_child=_forget_sigterm)
-
-
 def _on_sigterm(number: int, _frame: FrameType | None) -> None:
     # The default comes back first: a second SIGTERM ends the process at once.
     signal.signal(signal.SIGTERM, signal.SIG_DFL)

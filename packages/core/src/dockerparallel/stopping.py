@@ -46,10 +46,9 @@ def stop_all(cluster: DockerCluster) -> list[Exception]:
     state.stopped = True
     if state.registered:
         _attempt(errors, lambda: deregister_backend(cluster))
-    if state.active:
+    if state.active and state.initialized:
         # Under one lock, so that no other thread starts a worker in between.
         with extension_call(cluster):
-            ensure_initialized(cluster)
             _attempt(errors, lambda: deploy(cluster, 0))
             server_ended = _attempt(errors, lambda: stop_server(cluster))
             workers_ended = _attempt(errors, lambda: _check_no_worker_left(cluster))

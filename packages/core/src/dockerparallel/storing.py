@@ -31,14 +31,12 @@ def restore_cluster(state: ClusterState, data: Mapping[str, Any]) -> None:
     """
     check_format("the cluster", data)
     with state.lock:
+        worker, server = state.worker_container, state.server_container
         if data.get("worker_container") is not None:
-            state.worker_container = _restored(
-                state, state.worker_container, data["worker_container"]
-            )
-        if data.get("server_container") is not None and state.server_container is not None:
-            state.server_container = _restored(
-                state, state.server_container, data["server_container"]
-            )
+            worker = _restored(state, worker, data["worker_container"])
+        if data.get("server_container") is not None and server is not None:
+            server = _restored(state, server, data["server_container"])
+        state.worker_container, state.server_container = worker, server
         if data.get("config") is not None:
             state.config.set_static_data(data["config"])
         if data.get("external_server") is not None:
