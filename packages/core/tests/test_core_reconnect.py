@@ -28,6 +28,7 @@ def running(make_cluster: Make) -> DockerCluster:
     """Start a cluster as "somebody else" does, one that stays."""
     cluster = make_cluster(
         worker_container=MemoryContainer(image="old-image", environment={"A": "1"}, extra=["x"]),
+        server_container=MemoryContainer(image="old-server-image"),
         worker_number=4,
         stop_on_exit=False,
         worker_cpu=512,
