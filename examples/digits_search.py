@@ -8,6 +8,7 @@ it is left.
 from __future__ import annotations
 
 import argparse
+import logging
 import math
 import os
 import sys
@@ -21,6 +22,7 @@ from sklearn.datasets import load_digits
 from sklearn.model_selection import GridSearchCV
 from sklearn.svm import SVC
 from tqdm import tqdm
+from tqdm.contrib.logging import logging_redirect_tqdm
 
 from dockerparallel import DockerCluster
 
@@ -54,7 +56,9 @@ def watch(
     """
     grown = False
     start = time.monotonic()
-    with tqdm(total=fits, unit="fit", file=sys.stdout) as bar:
+    # The cluster's messages shall stand above the bar, not in it.
+    above = logging_redirect_tqdm([logging.getLogger("dockerparallel")])
+    with above, tqdm(total=fits, unit="fit", file=sys.stdout) as bar:
         while not finished.wait(0.2):
             done = cluster.worker_container.stats()["done"]
             bar.update(min(done, fits) - bar.n)
