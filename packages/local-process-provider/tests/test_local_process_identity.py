@@ -16,7 +16,13 @@ from local_process_parts import TinyContainer, lives, wait_for
 from dockerparallel import DockerCluster
 from dockerparallel_local_process_provider import process_table
 from dockerparallel_local_process_provider.process_table import Identity, sight, sight_all
-from dockerparallel_local_process_provider.processes import Target, end, is_alive, spawn
+from dockerparallel_local_process_provider.processes import (
+    Target,
+    end,
+    how_it_ended,
+    is_alive,
+    spawn,
+)
 
 Make = Callable[..., DockerCluster]
 
@@ -152,3 +158,19 @@ def test_systems_without_proc_ask_ps(
 
 def test_a_number_that_no_process_has() -> None:
     assert sight(2**22 + 1) is None
+
+
+def test_the_exit_code_of_a_zombie_that_was_not_reaped_yet_is_known(tmp_path: Path) -> None:
+    identity = spawn(
+        [sys.executable, "-c", "raise SystemExit(7)"],
+        environment=os.environ,
+        folder=tmp_path,
+        log=tmp_path / "log",
+    )
+
+    def is_zombie() -> bool:
+        sighting = sight(identity.pid)
+        return sighting is not None and sighting.zombie
+
+    wait_for("the program to end", is_zombie)
+    assert how_it_ended(identity) == "ended with exit code 7"

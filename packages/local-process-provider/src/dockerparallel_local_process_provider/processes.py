@@ -79,6 +79,8 @@ def is_alive(identity: Identity) -> bool:
 
 def how_it_ended(identity: Identity) -> str:
     """Say how a dead process ended, as far as this session can know."""
+    # It may have become a zombie after it was last asked to be reaped, and before it was seen dead.
+    _reap(identity.pid)
     code = _exit_codes.get(identity)
     if code is None:
         return "ended (its exit code is known only to the session that started it)"
