@@ -12,6 +12,7 @@ import zipfile
 from pathlib import Path
 
 import pytest
+from redis_queue_harness import until
 
 from dockerparallel import DockerParallelError
 from dockerparallel_redis_queue_container import packages
@@ -179,7 +180,7 @@ def test_installer_that_takes_too_long_is_killed_with_its_children(
     assert "busy" in str(info.value)
     assert "DOCKERPARALLEL_INSTALL_TIMEOUT_SECONDS" in str(info.value)
     child = int((tmp_path / "child").read_text())
-    assert not is_alive(child)
+    until(lambda: not is_alive(child), "the installer's child to end")
 
 
 def is_alive(process_id: int) -> bool:
