@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ast
+import dataclasses
 import logging
 import sys
 import threading
@@ -92,6 +93,16 @@ def test_copies_share_nothing_that_changes() -> None:
     assert changed.command is not None
     changed.command.append("y")
     assert container == MemoryContainer(image="i", environment={"A": "1"}, command=["x"])
+
+
+def test_a_copy_reaches_the_slots_of_a_derived_class() -> None:
+    @dataclasses.dataclass(repr=False, slots=True)
+    class Slotted(MemoryContainer):
+        more: list[int] = dataclasses.field(default_factory=list)
+
+    container = Slotted("image")
+    container.copy().more.append(1)
+    assert container.more == []
 
 
 def test_container_fields_and_defaults() -> None:

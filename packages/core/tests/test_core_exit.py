@@ -16,7 +16,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from core_fakes import MemoryContainer, Platform
+from core_fakes import MemoryContainer, MemoryProvider, Platform
 
 from dockerparallel import DockerCluster
 
@@ -218,6 +218,21 @@ def test_dropping_the_last_reference_stops_the_cluster(
     # Without a collection: nothing of ours is in a cycle with the handle.
     assert reference() is None
     assert platform.servers == {}
+
+
+def test_an_extension_that_keeps_the_handle_is_named(
+    make_cluster: Callable[..., DockerCluster],
+    platform: Platform,
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    class Keeping(MemoryProvider):
+        def initialize(self, cluster: DockerCluster) -> None:
+            self.kept = cluster
+
+    cluster = make_cluster(provider=Keeping(platform))
+    cluster.start()
+    assert "Keeping.kept keeps the cluster" in caplog.text
+    cluster.stop()
 
 
 def test_a_failed_start_keeps_no_handle(

@@ -17,7 +17,7 @@ def independent_copy(original: _T) -> _T:
     """
     duplicate = copy.copy(original)
     memo: dict[int, object] = {id(original): duplicate}
-    for name, value in vars(original).items():
+    for name, value in _attributes(original).items():
         try:
             copied = copy.deepcopy(value, memo)
         except (TypeError, NotImplementedError, AttributeError, RuntimeError):
@@ -25,3 +25,10 @@ def independent_copy(original: _T) -> _T:
             copied = value
         object.__setattr__(duplicate, name, copied)
     return duplicate
+
+
+def _attributes(instance: object) -> dict[str, object]:
+    """Return the attributes of an instance, those in slots of derived classes included."""
+    slots = [name for cls in type(instance).__mro__ for name in getattr(cls, "__slots__", ())]
+    own = [name for name in slots if not name.startswith("__") and hasattr(instance, name)]
+    return {**{name: getattr(instance, name) for name in own}, **vars(instance)}

@@ -10,7 +10,12 @@ from dockerparallel.errors import ClusterExistsError, ClusterNotFoundError, Inva
 from dockerparallel.exit_hooks import honour_sigterm
 from dockerparallel.scaling import set_worker_number, worker_numbers
 from dockerparallel.serving import refresh_server, start_server
-from dockerparallel.state import ClusterState, ensure_initialized, extension_call
+from dockerparallel.state import (
+    ClusterState,
+    ensure_initialized,
+    extension_call,
+    warn_of_kept_handle,
+)
 from dockerparallel.status import ServerAddress, Status
 from dockerparallel.stopping import describe, stop, stop_all
 
@@ -49,6 +54,7 @@ def start(cluster: DockerCluster, if_exists: IfExists | None) -> None:
             for further in stop_all(cluster):
                 error.add_note(f"While undoing the start, there was also: {describe(further)}")
         raise
+    warn_of_kept_handle(cluster)
     state.logger.info(
         "The cluster is ready: %d worker(s) expected.", state.config.expected_worker_number
     )

@@ -129,6 +129,21 @@ def extension_call(cluster: DockerCluster) -> Iterator[ClusterState]:
         yield cluster.state
 
 
+def warn_of_kept_handle(cluster: DockerCluster) -> None:
+    """Tell the author of an extension that keeps the handle: it would never be collected."""
+    state = cluster.state
+    extensions = [state.provider, state.server_container, state.worker_container]
+    for extension in filter(None, extensions):
+        for name, value in vars(extension).items():
+            if isinstance(value, type(cluster)):
+                state.logger.warning(
+                    "%s.%s keeps the cluster, which is then not stopped when it is dropped: keep "
+                    "cluster.state, or what is needed of it, instead.",
+                    type(extension).__name__,
+                    name,
+                )
+
+
 def ensure_initialized(cluster: DockerCluster) -> None:
     """Call the provider's ``initialize`` unless that was done; idempotent."""
     with extension_call(cluster) as state:
