@@ -125,6 +125,10 @@ def test_after_a_failed_initialization_there_is_nothing_to_stop(
         cluster.start_server()
     cluster.stop()
     assert calls_of(cluster) == ["initialize"]
+    cluster.state.provider.fail = ()  # type: ignore[attr-defined]
+    assert not cluster.exists()
+    cluster.stop()
+    assert calls_of(cluster) == ["initialize", "initialize"], "it cleaned up what it never started"
 
 
 def test_updating_after_a_failed_stop_starts_nothing(

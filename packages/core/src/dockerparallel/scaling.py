@@ -23,8 +23,8 @@ def set_worker_number(cluster: DockerCluster, worker_number: int) -> None:
         runtime = state.runtime
         last_seen = runtime.initializing_worker_number + runtime.running_worker_number
         if refresh_server(cluster) is not Status.STOPPED:
-            state.active, state.stopped = True, False
             ensure_initialized(cluster)
+            state.active, state.stopped = True, False
             deploy(cluster, worker_number)
         elif state.initialized and worker_number < last_seen:
             deploy(cluster, worker_number)

@@ -33,7 +33,7 @@ def refresh_server(cluster: DockerCluster) -> Status:
 def start_server(cluster: DockerCluster) -> None:
     """Start the server unless one runs; see ``DockerCluster.start_server``."""
     with extension_call(cluster) as state:
-        state.active, state.stopped = True, False
+        state.stopped = False
         if state.runtime.server_from_other_source:
             state.logger.debug("The server is external: nothing to start.")
             return
@@ -48,7 +48,8 @@ def start_server(cluster: DockerCluster) -> None:
         state.logger.info("Starting the server.")
         state.server_container.check()
         container = state.server_container.configure_server_env(cluster)
-        state.server_started, state.server_stop_reason = True, ""
+        state.active = state.server_started = True
+        state.server_stop_reason = ""
         try:
             state.provider.run_server(cluster, container, state.config.server_hardware)
             address = ServerAddress(*state.provider.server_address(cluster))

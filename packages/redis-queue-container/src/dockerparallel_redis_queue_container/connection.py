@@ -83,7 +83,7 @@ def wait_for_server(connection: redis.Redis, endpoint: Endpoint, timeout: float)
     while True:
         try:
             connection.ping()
-        except (redis.ConnectionError, redis.TimeoutError, OSError, RedisError) as error:
+        except (RedisError, OSError) as error:
             failure = explain(error, endpoint, timeout)
             fatal = isinstance(failure, (WrongPasswordError, NotAQueueServerError))
             if fatal or time.monotonic() + pause >= deadline:
