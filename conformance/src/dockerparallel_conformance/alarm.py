@@ -1,0 +1,53 @@
+"""A limit on the time of a check, which also ends code that blocks."""
+
+from __future__ import annotations
+
+import signal
+import threading
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from types import FrameType
+
+from dockerparallel import ClusterStateError
+
+# Fires again in case something has caught and dropped the first one.
+_AGAIN_SECONDS = 1.0
+
+
+class TimeLimitReached(BaseException):
+    """Raised in the main thread when the time is up; no ``except Exception`` catches it."""
+
+
+@contextmanager
+def time_limit(seconds: float) -> Iterator[None]:
+    """Raise :class:`TimeLimitReached` in the block after ``seconds``.
+
+    Works by the alarm signal, which interrupts whatever the main thread waits for. An alarm that
+    somebody else has set goes on afterwards, with the time that it has left.
+
+    Raises
+    ------
+    ClusterStateError
+        This is not the main thread, in which Python handles signals.
+    """
+    if threading.current_thread() is not threading.main_thread():
+        raise ClusterStateError(
+            "Conformance checks run in the main thread only, where a signal can end one that "
+            "blocks: call general_docker_cluster_test() or pytest from there."
+        )
+
+    def expire(_number: int, _frame: FrameType | None) -> None:
+        raise TimeLimitReached
+
+    began = time.monotonic()
+    old_handler = signal.signal(signal.SIGALRM, expire)
+    old_left, old_interval = signal.setitimer(signal.ITIMER_REAL, seconds, _AGAIN_SECONDS)
+    try:
+        yield
+    finally:
+        signal.setitimer(signal.ITIMER_REAL, 0)
+        signal.signal(signal.SIGALRM, old_handler)
+        if old_left:
+            left = max(old_left - (time.monotonic() - began), 0.001)
+            signal.setitimer(signal.ITIMER_REAL, left, old_interval)

@@ -1,0 +1,18 @@
+"""The promises of a provider, in the order of a cluster's life."""
+
+from __future__ import annotations
+
+from dockerparallel_conformance.fixtures import ConformanceFixtures
+from dockerparallel_conformance.provider_checks.server import ServerPromises
+
+__all__ = ["ProviderConformance"]
+
+
+class ProviderConformance(
+    ServerPromises,
+    ConformanceFixtures,
+):
+    """The promises of a provider; derive a test class from it and give its fixtures.
+
+    ``provider`` gives the provider under test and ``worker_container`` a container that works.
+    """

@@ -1,0 +1,76 @@
+"""Clusters that several checks use one after the other, since starting one takes long."""
+
+from __future__ import annotations
+
+import secrets
+import warnings
+from collections.abc import Callable
+
+from dockerparallel import DockerCluster
+from dockerparallel.state import ClusterState
+from dockerparallel_conformance.alarm import TimeLimitReached, time_limit
+from dockerparallel_conformance.errors import ConformanceWarning
+
+
+class Stages:
+    """The clusters that stand ready, by the name of the stage; one object for a whole run.
+
+    A stage is made when a check first asks for it, and given up when a check that used it fails,
+    so that no check meets what another has broken.
+    """
+
+    def __init__(self, backend_before: object, clean_up_timeout: float) -> None:
+        self.backend_before = backend_before
+        """What the session computed with before the suite began."""
+        self._clean_up_timeout = clean_up_timeout
+        self._clusters: dict[str, DockerCluster] = {}
+        self._used: set[str] = set()
+
+    def get(self, stage: str, make: Callable[[], DockerCluster]) -> DockerCluster:
+        """Return the cluster of a stage; where there is none, ``make`` gives it, not started."""
+        self._used.add(stage)
+        if stage not in self._clusters:
+            self._clusters[stage] = make()
+        return self._clusters[stage]
+
+    def begin_check(self) -> None:
+        """Note that no stage is in use."""
+        self._used.clear()
+
+    def give_up_used(self) -> None:
+        """End the clusters that the check has used, so that the next ones begin anew."""
+        for stage in self._used & self._clusters.keys():
+            end(self._clusters.pop(stage).state, self._clean_up_timeout)
+
+    def close(self) -> None:
+        """End all clusters."""
+        while self._clusters:
+            end(self._clusters.popitem()[1].state, self._clean_up_timeout)
+
+
+def end(state: ClusterState, timeout: float) -> None:
+    """Stop a cluster, of which perhaps no handle is left, in bounded time.
+
+    What goes wrong becomes a warning: the checks of stopping are others.
+    """
+    name = state.config.job_queue_name
+    with warnings.catch_warnings(record=True) as caught:
+        warnings.simplefilter("always")
+        try:
+            with time_limit(timeout):
+                DockerCluster.from_state(state).stop(ignore_errors=True)
+        except TimeLimitReached:
+            caught_text = [f"it took longer than {timeout:g} s"]
+        else:
+            caught_text = [str(warning.message) for warning in caught]
+    if caught_text:
+        warnings.warn(
+            f"Ending the cluster {name!r} after a check: {'; '.join(caught_text)}",
+            ConformanceWarning,
+            stacklevel=2,
+        )
+
+
+def unique_name(prefix: str) -> str:
+    """Return a ``job_queue_name`` that no other cluster has."""
+    return f"{prefix[:50]}-{secrets.token_hex(4)}"
