@@ -1,8 +1,9 @@
-"""Give this machine a Docker engine for the tests, where that can be done without asking.
+"""Give this machine what the Docker tests need, where that can be done without asking.
 
-Run by ``nox -s docker_engine``; the only part of the workspace that installs anything on the
-system. Uses the standard library alone, since it runs before anything is installed.
-``engine_answers`` also serves the tests, which skip without an engine.
+That is an engine, and debootstrap, of which ``base_image.py`` makes the tests' base image. Run by
+``nox -s docker_engine``; the only part of the workspace that installs anything on the system. Uses
+the standard library alone, since it runs before anything is installed. ``engine_answers`` also
+serves the tests, which skip without an engine.
 """
 
 from __future__ import annotations
@@ -22,7 +23,7 @@ APT_SECONDS = 600.0
 
 
 class EngineError(RuntimeError):
-    """The engine could not be installed or started; the message says which, and why."""
+    """What the tests need could not be installed or started; the message says what, and why."""
 
 
 def engine_answers() -> bool:
@@ -45,33 +46,33 @@ def engine_answers() -> bool:
     return asked.returncode == 0
 
 
-def reason_to_leave_alone() -> str | None:
-    """Say why no engine may be started here, or None where it may."""
-    if os.environ.get("DOCKER_HOST"):
-        return f"DOCKER_HOST is {os.environ['DOCKER_HOST']}, and no engine answers there"
+def check_that_apt_may_install(missing: str) -> None:
+    """Raise ``EngineError`` unless this is Debian or a child of it, and we are root."""
     if shutil.which("apt-get") is None or not is_debian_family():
-        return "no engine answers, and one is installed here only on Debian or Ubuntu"
+        raise EngineError(f"{missing}, and it is installed here only on Debian or Ubuntu")
     if os.geteuid() != 0:
-        return "no engine answers, and only root can install one (install Docker, then run again)"
-    return None
+        raise EngineError(f"{missing}, and only root can install it (install it, then run again)")
 
 
 def is_debian_family() -> bool:
-    """Read ``/etc/os-release`` (its format: ``man os-release``) for Debian or a child of it."""
+    """Tell whether this is Debian or a child of it (``man os-release``)."""
+    about = os_release()
+    return bool({"debian", "ubuntu"} & {about.get("ID"), *about.get("ID_LIKE", "").split()})
+
+
+def os_release() -> dict[str, str]:
+    """Return what ``/etc/os-release`` says of the system; empty where there is no such file."""
     path = Path("/etc/os-release")
     if not path.exists():
-        return False
+        return {}
     pairs = (line.partition("=") for line in path.read_text(encoding="utf-8").splitlines())
-    names = [value.strip("\"'") for key, _, value in pairs if key in {"ID", "ID_LIKE"}]
-    return bool({"debian", "ubuntu"} & set(" ".join(names).split()))
+    return {key: value.strip("\"'") for key, _, value in pairs}
 
 
-def install() -> None:
-    """Install the engine, and the command where the distribution packs it apart, by apt."""
+def install(*packages: str) -> None:
+    """Install packages by apt."""
     apt("update")
-    apt("install", "--yes", "--no-install-recommends", "docker.io")
-    if shutil.which("docker") is None:
-        apt("install", "--yes", "--no-install-recommends", "docker-cli")
+    apt("install", "--yes", "--no-install-recommends", *packages)
 
 
 def apt(*arguments: str) -> None:
@@ -129,33 +130,52 @@ def log_end() -> str:
     return f"The end of {LOG_FILE}:\n" + "\n".join(lines[-15:])
 
 
+def give_engine() -> None:
+    """Make an engine answer, or raise ``EngineError``."""
+    if engine_answers():
+        print("docker_engine: an engine answers already.")
+        return
+    if os.environ.get("DOCKER_HOST"):
+        raise EngineError(
+            f"DOCKER_HOST is {os.environ['DOCKER_HOST']}, and no engine answers there"
+        )
+    check_that_apt_may_install("no Docker engine answers")
+    if shutil.which("dockerd") is None:
+        # Only recommended by some versions of the first, which does not start without it.
+        install("docker.io", "iptables")
+        if shutil.which("docker") is None:
+            # Newer distributions pack the command apart.
+            install("docker-cli")
+    # The package's own set-up may have started the daemon.
+    if not engine_answers():
+        start()
+
+
+def give_debootstrap() -> None:
+    """Make the command ``debootstrap`` available, or raise ``EngineError``."""
+    if shutil.which("debootstrap") is None:
+        check_that_apt_may_install("debootstrap, which makes the base image, is missing")
+        install("debootstrap")
+
+
 def main() -> int:
-    """Make an engine answer, or say why the Docker tests will be skipped.
+    """Give what the Docker tests need, or say why they will be skipped.
 
     Returns
     -------
     int
-        The exit code: 1 only where the tests must have an engine and none could be given.
+        The exit code: 1 only where the tests must run and something could not be given.
     """
-    if engine_answers():
-        print("docker_engine: an engine answers already; nothing to do.")
-        return 0
-    reason = reason_to_leave_alone()
-    if reason is None:
-        try:
-            if shutil.which("dockerd") is None:
-                install()
-            # The package's own set-up may have started the daemon.
-            if not engine_answers():
-                start()
-        except EngineError as error:
-            reason = str(error)
-        else:
-            return 0
-    if os.environ.get(REQUIRE_VARIABLE) == "1":
-        print(f"docker_engine: {REQUIRE_VARIABLE}=1 asks for a Docker engine, but {reason}")
-        return 1
-    print(f"docker_engine: the Docker tests will be skipped: {reason}")
+    skipped = "the Docker tests"
+    try:
+        give_engine()
+        skipped = "the Docker tests that make an image"
+        give_debootstrap()
+    except EngineError as error:
+        if os.environ.get(REQUIRE_VARIABLE) == "1":
+            print(f"docker_engine: {REQUIRE_VARIABLE}=1 asks for a Docker engine, but {error}")
+            return 1
+        print(f"docker_engine: {skipped} will be skipped: {error}")
     return 0
 
 
