@@ -19,6 +19,21 @@ class TimeLimitReached(BaseException):
     """Raised in the main thread when the time is up; no ``except Exception`` catches it."""
 
 
+def require_main_thread() -> None:
+    """Refuse to go on in another thread.
+
+    Raises
+    ------
+    ClusterStateError
+        This is not the main thread.
+    """
+    if threading.current_thread() is not threading.main_thread():
+        raise ClusterStateError(
+            "Conformance checks run in the main thread only, where a signal can end one that "
+            "blocks: call general_docker_cluster_test() or pytest from there."
+        )
+
+
 @contextmanager
 def time_limit(seconds: float) -> Iterator[None]:
     """Raise :class:`TimeLimitReached` in the block after ``seconds``.
@@ -31,11 +46,7 @@ def time_limit(seconds: float) -> Iterator[None]:
     ClusterStateError
         This is not the main thread, in which Python handles signals.
     """
-    if threading.current_thread() is not threading.main_thread():
-        raise ClusterStateError(
-            "Conformance checks run in the main thread only, where a signal can end one that "
-            "blocks: call general_docker_cluster_test() or pytest from there."
-        )
+    require_main_thread()
 
     def expire(_number: int, _frame: FrameType | None) -> None:
         raise TimeLimitReached

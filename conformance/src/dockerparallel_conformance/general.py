@@ -4,13 +4,15 @@ from __future__ import annotations
 
 import dataclasses
 import sys
+from collections.abc import Iterator, Mapping
 from typing import Any
 
 import pytest
 
-from dockerparallel import CloudProvider, DockerContainer
+from dockerparallel import CloudProvider, DockerCluster, DockerContainer
 from dockerparallel.presets import resolve_container, resolve_provider
 from dockerparallel.validation import check_bool, check_int, check_seconds
+from dockerparallel_conformance.alarm import require_main_thread
 from dockerparallel_conformance.container_checks import ContainerConformance
 from dockerparallel_conformance.errors import ConformanceFailure
 from dockerparallel_conformance.external import external_server
@@ -19,7 +21,9 @@ from dockerparallel_conformance.promises import Promise, promises_of
 from dockerparallel_conformance.provider_checks import ProviderConformance
 from dockerparallel_conformance.report import ConformanceReport, Outcome
 from dockerparallel_conformance.stages import Stages
-from dockerparallel_conformance.subject import Subject
+from dockerparallel_conformance.subject import Subject, pair_text
+
+SUITES = (ProviderConformance, ContainerConformance)
 
 
 def general_docker_cluster_test(
@@ -71,37 +75,25 @@ def general_docker_cluster_test(
     ClusterStateError
         It was called outside the main thread.
     """
+    require_main_thread()
     cloud, worker = resolve_provider(provider), resolve_container(worker_container)
-    hooks = Hooks() if hooks is None else hooks
-    if hooks.external_server is None:
-        hooks = dataclasses.replace(
-            hooks, external_server=lambda: external_server(cloud, worker, server_container)
-        )
-    timeout = check_seconds("check_timeout", check_timeout)
-    stages = Stages(hooks.backend_state(), timeout)
-
-    def subject() -> Subject:
-        return Subject(
-            provider=cloud,
-            worker_container=worker,
-            server_container=server_container,
-            worker_number=check_int("worker_number", worker_number, minimum=1),
-            options=cluster_options,
-            hooks=hooks,
-            timeout=timeout,
-            stages=stages,
-            reconnecting=check_bool("test_reconnect", test_reconnect),
-        )
-
-    report = ConformanceReport(subject().pair)
+    # Refuses options that do not fit; a handle that is not started costs nothing.
+    DockerCluster(cloud, worker, server_container=server_container, **cluster_options)
+    report = ConformanceReport(pair_text(cloud, worker, worker_number))
+    outcomes = each_outcome(
+        cloud,
+        worker,
+        check_int("worker_number", worker_number, minimum=1),
+        check_bool("test_reconnect", test_reconnect),
+        server_container=server_container,
+        hooks=Hooks() if hooks is None else hooks,
+        check_timeout=check_seconds("check_timeout", check_timeout),
+        options=cluster_options,
+    )
     _say(report.heading())
-    try:
-        for suite in (ProviderConformance, ContainerConformance):
-            for promise in promises_of(suite):
-                report.outcomes.append(_check(suite(), promise, subject()))
-                _say(report.outcomes[-1].row())
-    finally:
-        stages.close()
+    for outcome in outcomes:
+        report.outcomes.append(outcome)
+        _say(outcome.row())
     _say(report.summary())
     if report.failed:
         broken = "\n".join(f"- {o.number} {o.title}\n  {o.reason}" for o in report.failed)
@@ -110,6 +102,47 @@ def general_docker_cluster_test(
             f"goes wrong.\n{broken}"
         )
     return report
+
+
+def each_outcome(
+    provider: CloudProvider,
+    worker_container: DockerContainer,
+    worker_number: int,
+    test_reconnect: bool,
+    *,
+    server_container: DockerContainer | None,
+    hooks: Hooks,
+    check_timeout: float,
+    options: Mapping[str, Any],
+) -> Iterator[Outcome]:
+    """Check one promise after the other, as the caller asks for the outcomes.
+
+    Closing the iterator, or reading it to its end, ends the clusters that the checks share. The
+    arguments are those of :func:`general_docker_cluster_test`, checked already.
+    """
+    if hooks.external_server is None:
+        hooks = dataclasses.replace(
+            hooks,
+            external_server=lambda: external_server(provider, worker_container, server_container),
+        )
+    stages = Stages(hooks.backend_state(), check_timeout)
+    try:
+        for suite in SUITES:
+            for promise in promises_of(suite):
+                subject = Subject(
+                    provider=provider,
+                    worker_container=worker_container,
+                    server_container=server_container,
+                    worker_number=worker_number,
+                    options=options,
+                    hooks=hooks,
+                    timeout=check_timeout,
+                    stages=stages,
+                    reconnecting=test_reconnect,
+                )
+                yield _check(suite(), promise, subject)
+    finally:
+        stages.close()
 
 
 def _check(suite: object, promise: Promise, subject: Subject) -> Outcome:

@@ -113,8 +113,7 @@ class Subject:
     @property
     def pair(self) -> str:
         """What is under test, for people."""
-        provider, container = type(self.provider).__name__, type(self.worker_container).__name__
-        return f"{provider} x {container}, {self.worker_number} workers"
+        return pair_text(self.provider, self.worker_container, self.worker_number)
 
     def claim_text(self, promise: Promise) -> str:
         """Return which claim makes a promise binding, and whether it is made."""
@@ -294,3 +293,11 @@ class Subject:
         if not self.claims(capability):
             owner = self.provider if promise.number.startswith("P") else self.worker_container
             pytest.skip(f"{type(owner).__name__} does not claim {capability}")
+
+
+def pair_text(
+    provider: CloudProvider, worker_container: DockerContainer, worker_number: int
+) -> str:
+    """Return what is under test, for people."""
+    pair = f"{type(provider).__name__} x {type(worker_container).__name__}"
+    return f"{pair}, {worker_number} workers"
