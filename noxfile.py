@@ -10,6 +10,7 @@ import hashlib
 import os
 import shutil
 import sys
+from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
 
@@ -52,13 +53,31 @@ def test_group(folder: str) -> tuple[str, ...]:
 
 
 def install_workspace(session: nox.Session, *requirements: str) -> None:
-    """Install every package editable, its test group, and `requirements`, in one pip run.
-
-    One run, or pip would look on the index for the packages that stand here.
-    """
-    own = [f"--editable={folder}" for folder in MEMBERS]
+    """Install every package editable, its test group, and `requirements`."""
     tests = [requirement for folder in MEMBERS for requirement in test_group(folder)]
-    session.install(*own, *tests, *requirements)
+    install_editable(session, MEMBERS, *tests, *requirements)
+
+
+def install_editable(session: nox.Session, folders: Iterable[str], *requirements: str) -> None:
+    """Install packages editable, and `requirements`, in one pip run.
+
+    One run, or pip would look on the index for the packages that stand here. It would do so for a
+    requirement on one of them too, so such a one only adds its extras.
+    """
+    extras: dict[str, set[str]] = {folder: set() for folder in folders}
+    foreign: list[str] = []
+    for text in requirements:
+        requirement = Requirement(text)
+        folder = FOLDERS.get(canonicalize_name(requirement.name))
+        if folder is None:
+            foreign.append(text)
+        else:
+            extras[folder] |= requirement.extras
+    own = [
+        f"--editable={folder}{'[' + ','.join(sorted(names)) + ']' if names else ''}"
+        for folder, names in extras.items()
+    ]
+    session.install(*own, *foreign)
 
 
 def wheels_for(*requirements: str) -> list[str]:
@@ -85,10 +104,14 @@ def wheels_for(*requirements: str) -> list[str]:
     return [*arguments, *foreign]
 
 
-def run_pytest(session: nox.Session, *arguments: str) -> None:
-    """Run pytest with the arguments after ``--``, else with `arguments`."""
+def run_pytest(session: nox.Session, *arguments: str, part: str = "") -> None:
+    """Run pytest with the arguments after ``--``, else with `arguments`.
+
+    A session that runs it several times names the `part`, so that each has its results.
+    """
     results = os.environ.get(RESULTS_VARIABLE)
-    file = "".join(letter if letter.isalnum() else "-" for letter in session.name)
+    name = f"{session.name} {part}".strip()
+    file = "".join(letter if letter.isalnum() else "-" for letter in name)
     report = [f"--junitxml={Path(results) / file}.xml"] if results else []
     session.run("pytest", *report, *(session.posargs or arguments))
 
@@ -126,6 +149,22 @@ def matrix(session: nox.Session, package: str) -> None:
     session.run("python", "-I", "tools/import_alone.py", name.replace("-", "_"))
     session.install(*wheels_for(name, *test_group(package)), *group("test"))
     run_pytest(session, f"{package}/tests")
+
+
+@nox.session
+def conformance(session: nox.Session) -> None:
+    """Check the promises of every installed pair of provider and container."""
+    install_workspace(session, *group("test"))
+    pairs = session.run("python", "tools/installed_pairs.py", silent=True)
+    for provider, container in map(str.split, str(pairs).splitlines()):
+        run_pytest(
+            session,
+            "--pyargs",
+            "dockerparallel_conformance",
+            f"--provider={provider}",
+            f"--container={container}",
+            part=f"{provider} {container}",
+        )
 
 
 @nox.session
@@ -189,7 +228,9 @@ def docker_engine(session: nox.Session) -> None:
 @nox.session
 def demo(session: nox.Session) -> None:
     """Search hyper-parameters on a local cluster (-- takes the script's arguments)."""
-    own = [f"--editable={folder}" for folder in MEMBERS]
-    session.install(*own, "dockerparallel-redis-queue-container[embedded]", *group("demo"))
+    # Without the conformance suite and what it needs.
+    packages = [folder for folder in MEMBERS if folder.startswith("packages/")]
+    embedded = "dockerparallel-redis-queue-container[embedded]"
+    install_editable(session, packages, embedded, *group("demo"))
     # Unbuffered, so that its lines and the cluster's messages on standard error keep their order.
     session.run("python", "-u", "examples/digits_search.py", *session.posargs)
