@@ -42,7 +42,7 @@ class ServerPromises:
 
     @promise("P-2")
     def test_p02_a_copy_shares_nothing(self, subject: Subject) -> None:
-        """A copy of the provider shares nothing that a change could reach.
+        """A copy of the provider shares nothing with the original.
 
         A cluster works on a copy, so that one provider object serves many clusters.
 

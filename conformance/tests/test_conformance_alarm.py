@@ -1,0 +1,81 @@
+"""A check ends in time, whatever it does."""
+
+from __future__ import annotations
+
+import contextlib
+import signal
+import threading
+from concurrent.futures import ThreadPoolExecutor
+
+import pytest
+
+from dockerparallel import ClusterStateError
+from dockerparallel_conformance import general_docker_cluster_test
+from dockerparallel_conformance.alarm import TimeLimitReached, time_limit
+
+
+def test_what_waits_for_ever_is_ended() -> None:
+    with pytest.raises(TimeLimitReached), time_limit(0.05):
+        threading.Event().wait()
+
+
+def test_what_holds_on_to_a_lock_is_ended() -> None:
+    lock = threading.Lock()
+    with lock, pytest.raises(TimeLimitReached), time_limit(0.05):
+        lock.acquire()
+
+
+def test_code_that_catches_every_exception_is_ended() -> None:
+    def stubborn() -> None:
+        while True:
+            with contextlib.suppress(Exception):
+                threading.Event().wait()
+
+    with pytest.raises(TimeLimitReached), time_limit(0.05):
+        stubborn()
+
+
+def test_code_that_catches_even_the_alarm_gets_another() -> None:
+    caught = 0
+
+    def stubborn() -> None:
+        nonlocal caught
+        try:
+            threading.Event().wait()
+        except BaseException:  # noqa: BLE001 - what some code really does
+            caught += 1
+        threading.Event().wait()
+
+    with pytest.raises(TimeLimitReached), time_limit(0.05):
+        stubborn()
+    assert caught == 1
+
+
+def test_an_alarm_that_was_set_before_goes_on_afterwards() -> None:
+    rang = threading.Event()
+    before = signal.signal(signal.SIGALRM, lambda *_: rang.set())
+    old = signal.setitimer(signal.ITIMER_REAL, 0.2)
+    try:
+        with time_limit(30):
+            pass
+        assert rang.wait(timeout=10), "the alarm that was set before never rang"
+    finally:
+        signal.setitimer(signal.ITIMER_REAL, *old)
+        signal.signal(signal.SIGALRM, before)
+
+
+def test_nothing_rings_after_the_block() -> None:
+    before = signal.getsignal(signal.SIGALRM)
+    left_before, _ = signal.getitimer(signal.ITIMER_REAL)
+    with time_limit(0.05):
+        pass
+    left, _ = signal.getitimer(signal.ITIMER_REAL)
+    assert (left > 0) is (left_before > 0)
+    assert signal.getsignal(signal.SIGALRM) is before
+
+
+def test_another_thread_is_refused_before_anything_starts() -> None:
+    with ThreadPoolExecutor(1) as pool:
+        call = pool.submit(general_docker_cluster_test, "no such provider", "no such container")
+        with pytest.raises(ClusterStateError, match="main thread"):
+            call.result(timeout=30)
