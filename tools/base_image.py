@@ -175,7 +175,7 @@ def end_group(process: subprocess.Popen[str]) -> None:
 
 
 @contextmanager
-def locked(file: Path, seconds: float) -> Iterator[int]:
+def locked(file: Path, seconds: float, kind: int = fcntl.LOCK_EX) -> Iterator[int]:
     """Hold a lock on an existing file for the block; gives its descriptor.
 
     Raises
@@ -185,7 +185,7 @@ def locked(file: Path, seconds: float) -> Iterator[int]:
     """
     descriptor = os.open(file, os.O_RDONLY)
     try:
-        lock(descriptor, fcntl.LOCK_EX, seconds)
+        lock(descriptor, kind, seconds)
         yield descriptor
     finally:
         os.close(descriptor)
