@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import sys
-from collections.abc import Iterator, Mapping
+from collections.abc import Container, Generator, Mapping
 from typing import Any
 
 import pytest
@@ -114,11 +114,13 @@ def each_outcome(
     hooks: Hooks,
     check_timeout: float,
     options: Mapping[str, Any],
-) -> Iterator[Outcome]:
+    only: Container[str] | None = None,
+) -> Generator[Outcome, None, None]:
     """Check one promise after the other, as the caller asks for the outcomes.
 
-    Closing the iterator, or reading it to its end, ends the clusters that the checks share. The
-    arguments are those of :func:`general_docker_cluster_test`, checked already.
+    Closing the generator, or reading it to its end, ends the clusters that the checks share. The
+    arguments are those of :func:`general_docker_cluster_test`, checked already; ``only`` holds
+    the numbers of the promises to check, all by default.
     """
     if hooks.external_server is None:
         hooks = dataclasses.replace(
@@ -129,6 +131,8 @@ def each_outcome(
     try:
         for suite in SUITES:
             for promise in promises_of(suite):
+                if only is not None and promise.number not in only:
+                    continue
                 subject = Subject(
                     provider=provider,
                     worker_container=worker_container,

@@ -1,0 +1,82 @@
+"""Running the suite on the in-memory pair and on its mutants."""
+
+from __future__ import annotations
+
+import contextlib
+import warnings
+from collections.abc import Container, Generator
+
+from memory_cloud import CloudAddress
+from memory_container import backend_state
+from mutation import Mutant
+
+from dockerparallel import DockerCluster
+from dockerparallel_conformance import ConformanceWarning, Hooks, Outcome
+from dockerparallel_conformance.general import each_outcome
+
+
+def memory_hooks(cloud: CloudAddress) -> Hooks:
+    """Return what an author would tell of the in-memory platform."""
+
+    def resources(cluster: DockerCluster) -> list[str]:
+        return cloud.resources(cluster.config.job_queue_name)
+
+    def shared(_cluster: DockerCluster) -> list[str]:
+        return cloud.shared()
+
+    def kill_worker(cluster: DockerCluster) -> None:
+        cloud.crash([cloud.list(cluster.config.job_queue_name, "worker")[-1].id])
+
+    def kill_server(cluster: DockerCluster) -> None:
+        cloud.crash([item.id for item in cloud.list(cluster.config.job_queue_name, "server")])
+
+    return Hooks(
+        kill_worker=kill_worker,
+        kill_server=kill_server,
+        list_resources=resources,
+        list_shared_resources=shared,
+        backend_state=backend_state,
+    )
+
+
+def outcomes_of(
+    cloud: CloudAddress, mutant: Mutant, only: Container[str] | None = None
+) -> Generator[Outcome, None, None]:
+    """Run the suite, or ``only`` some of its checks, on a mutant."""
+    return each_outcome(
+        mutant.provider(cloud),
+        mutant.container(),
+        2,
+        test_reconnect=True,
+        server_container=None,
+        hooks=memory_hooks(cloud),
+        check_timeout=mutant.timeout,
+        options={},
+        only=only,
+    )
+
+
+def require_caught(cloud: CloudAddress, mutant: Mutant, only: Container[str] | None = None) -> None:
+    """Fail unless the mutant's guard is the first check that fails.
+
+    Parameters
+    ----------
+    cloud
+        The platform; what the mutant leaves there is removed.
+    mutant
+        The broken pair.
+    only
+        Numbers of the checks to run; by default all up to the guard.
+    """
+    with warnings.catch_warnings():
+        # A broken pair cannot always be ended in order; the memory cloud ends what is left.
+        warnings.simplefilter("ignore", ConformanceWarning)
+        with contextlib.closing(outcomes_of(cloud, mutant, only)) as outcomes:
+            verdict = next(
+                outcome
+                for outcome in outcomes
+                if outcome.verdict == "failed" or outcome.number == mutant.guard
+            )
+    cloud.reset()
+    assert verdict.number == mutant.guard, f"{mutant.name} was caught by {verdict}"
+    assert verdict.verdict == "failed", f"{mutant.name} was not caught: {verdict}"
