@@ -130,9 +130,11 @@ class CloudAddress:
         """Forget those of the containers that have stopped."""
         self._ask("forget", ids=list(ids))
 
-    def list(self, cluster_name: str | None = None, role: str | None = None) -> list[ContainerInfo]:
+    def containers(
+        self, cluster_name: str | None = None, role: str | None = None
+    ) -> list[ContainerInfo]:
         """Return the containers that are known, stopped ones included, the oldest first."""
-        found = self._ask("list", cluster_name=cluster_name, role=role)
+        found = self._ask("containers", cluster_name=cluster_name, role=role)
         return [ContainerInfo(**{**item, "status": Status(item["status"])}) for item in found]
 
     def reserve_port(self, cluster_name: str, wanted: int) -> int:
@@ -250,7 +252,7 @@ class MemoryCloud:
         except subprocess.TimeoutExpired:
             self._process.kill()
             self._process.wait(_TIMEOUT)
-        if os.path.isdir(self._folder):
+        if Path(self._folder).is_dir():
             shutil.rmtree(self._folder)
 
     def __enter__(self) -> Self:

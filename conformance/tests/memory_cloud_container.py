@@ -165,7 +165,8 @@ class Container:
                 signal.signal(number, signal.SIG_DFL)
             self._redirect()
             # Or connections of the platform, and ports of dead servers, would stay open.
-            for descriptor in {int(name) for name in os.listdir("/dev/fd")} - {0, 1, 2} - kept:
+            open_ones = {int(entry.name) for entry in Path("/dev/fd").iterdir()}
+            for descriptor in open_ones - {0, 1, 2} - kept:
                 with suppress(OSError):  # The one by which the folder was read.
                     os.close(descriptor)
             self._enter()
@@ -199,7 +200,7 @@ def _run_image(main: Main, life: int, ready: Ready, listener: socket.socket | No
 
 def _execute(command: list[str], ready: Ready) -> None:
     ready()
-    os.execvpe(command[0], command, os.environ)
+    os.execvpe(command[0], command, os.environ)  # noqa: S606 - no shell is meant
 
 
 def _end_with(life: int, ready: Ready) -> None:

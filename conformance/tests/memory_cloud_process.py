@@ -24,7 +24,7 @@ from memory_wire import REFUSALS, accept_wire
 HOST = "127.0.0.1"
 
 _REQUESTS = frozenset(
-    "run status kill crash forget list reserve_port put get delete add_shared remove_shared "
+    "run status kill crash forget containers reserve_port put get delete add_shared remove_shared "
     "shared resources cluster_names reset ping".split()
 )
 # Requests come at once from those who connect at all.
@@ -108,7 +108,7 @@ class Platform:
             if i in self._containers and self._containers[i].ended:
                 shutil.rmtree(self._containers.pop(i).folder)
 
-    def list(self, cluster_name: str | None, role: str | None) -> list[dict[str, Any]]:
+    def containers(self, cluster_name: str | None, role: str | None) -> list[dict[str, Any]]:
         return [
             {
                 "id": container.id,

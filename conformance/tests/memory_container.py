@@ -177,8 +177,8 @@ class MemoryWorkerContainer(DockerContainer):
         """Return an executor over the workers; it keeps the cluster alive until its shutdown."""
         return self.open_executor(cluster, 5.0, keep=cluster)
 
-    @exported
     @property
+    @exported
     def attempts(self) -> int:
         """How many workers a task of a later executor may take with it before it fails."""
         return self.task_attempts

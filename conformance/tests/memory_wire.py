@@ -6,9 +6,9 @@ import multiprocessing
 import socket
 import struct
 from multiprocessing.connection import Connection, answer_challenge, deliver_challenge
-from typing import TypeAlias
+from typing import Any, TypeAlias
 
-Wire: TypeAlias = "Connection[object, object]"
+Wire: TypeAlias = "Connection[Any, Any]"
 
 # What an attempt to get in ends with where the other side has another key, or is no such server.
 # Python 3.11 asserts that the other side speaks the protocol.
