@@ -29,6 +29,10 @@ from dockerparallel_conformance.tasks import IDENTITY, Task
 
 _T = TypeVar("_T")
 
+PACKED_WORKERS = 3
+PACKED_LIMIT = 2
+"""Of the cluster whose workers share containers: how many there are, and how many share one."""
+
 PROBE_VARIABLE = "CONFORMANCE_PROBE"
 PROBE_VALUE = "two words, 'quoted' = \"so\" ü"
 PROBE_SECRET = "CONFORMANCE_SECRET"  # noqa: S105 - the name of one
@@ -182,14 +186,14 @@ class Subject:
         return cluster
 
     def packed(self) -> DockerCluster:
-        """Return a shared cluster of three workers in containers that hold two."""
+        """Return the shared cluster whose workers share containers, registered."""
         container = self.worker_container.copy()
-        container.max_worker_num = 2
+        container.max_worker_num = PACKED_LIMIT
         cluster = self.stages.get(
             "packed", lambda: self._handle(None, {"worker_container": container})
         )
         if not cluster.state.registered:
-            self.start(cluster, 3)
+            self.start(cluster, PACKED_WORKERS)
         return cluster
 
     def probed_container(self) -> DockerContainer:

@@ -11,7 +11,7 @@ class ConfiguringPromises:
 
     @promise("C-1")
     def test_c01_a_fresh_container_is_in_order(self, subject: Subject) -> None:
-        """A container as the author gives it passes its own ``check()``, and shows no secret.
+        """A fresh container is in order and shows no secret.
 
         Its ``repr`` shows neither the value of a secret nor that of an environment variable.
 

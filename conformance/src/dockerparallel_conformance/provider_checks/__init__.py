@@ -3,13 +3,19 @@
 from __future__ import annotations
 
 from dockerparallel_conformance.fixtures import ConformanceFixtures
+from dockerparallel_conformance.provider_checks.losses import LossPromises
+from dockerparallel_conformance.provider_checks.scaling import ScalingPromises
 from dockerparallel_conformance.provider_checks.server import ServerPromises
+from dockerparallel_conformance.provider_checks.workers import WorkerPromises
 
 __all__ = ["ProviderConformance"]
 
 
 class ProviderConformance(
     ServerPromises,
+    WorkerPromises,
+    ScalingPromises,
+    LossPromises,
     ConformanceFixtures,
 ):
     """The promises of a provider; derive a test class from it and give its fixtures.
