@@ -141,7 +141,7 @@ def give_engine() -> None:
         )
     check_that_apt_may_install("no Docker engine answers")
     if shutil.which("dockerd") is None:
-        # Only recommended by some versions of the first, which does not start without it.
+        # dockerd does not start without iptables, whatever its package asks for.
         install("docker.io", "iptables")
         if shutil.which("docker") is None:
             # Newer distributions pack the command apart.

@@ -303,8 +303,11 @@ def test_what_a_stubborn_server_has_started_ends_with_it(
     process_server: Form, monkeypatch: pytest.MonkeyPatch, mark: str
 ) -> None:
     monkeypatch.setattr(external_process, "_GRACE_SECONDS", 0.5)
-    with run(process_server(command=["python", "-c", HAS_A_CHILD_AND_IGNORES_SIGTERM])):
+    stubborn = process_server(command=["python", "-c", HAS_A_CHILD_AND_IGNORES_SIGTERM])
+    with run(stubborn) as running:
         assert len(processes_in("environ", f"{MARK}={mark}")) == 2
+        # Unlike the real server, this one would show what it was given.
+        assert not processes_in("environ", str(running.server.password))
 
 
 def test_nothing_but_the_configuring_of_the_server_is_asked_for(process_server: Form) -> None:
