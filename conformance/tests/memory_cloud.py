@@ -130,6 +130,13 @@ class CloudAddress:
         """Forget those of the containers that have stopped."""
         self._ask("forget", ids=list(ids))
 
+    def containers(
+        self, cluster_name: str | None = None, role: str | None = None
+    ) -> list[ContainerInfo]:
+        """Return the containers that are known, stopped ones included, the oldest first."""
+        found = self._ask("containers", cluster_name=cluster_name, role=role)
+        return [ContainerInfo(**{**item, "status": Status(item["status"])}) for item in found]
+
     def reserve_port(self, cluster_name: str, wanted: int) -> int:
         """Hold a port for the server of a cluster: ``wanted`` if it is free, else another."""
         return int(self._ask("reserve_port", cluster_name=cluster_name, wanted=wanted))
@@ -191,12 +198,6 @@ class CloudAddress:
         if not succeeded:
             raise answer
         return answer
-
-    # The last, so that its name hides no type from the methods before it.
-    def list(self, cluster_name: str | None = None, role: str | None = None) -> list[ContainerInfo]:
-        """Return the containers that are known, stopped ones included, the oldest first."""
-        found = self._ask("list", cluster_name=cluster_name, role=role)
-        return [ContainerInfo(**{**item, "status": Status(item["status"])}) for item in found]
 
 
 def new_id(role: str) -> str:

@@ -24,7 +24,7 @@ from memory_wire import REFUSALS, accept_wire
 HOST = "127.0.0.1"
 
 _REQUESTS = frozenset(
-    "run status kill crash forget list reserve_port put get delete add_shared remove_shared "
+    "run status kill crash forget containers reserve_port put get delete add_shared remove_shared "
     "shared resources cluster_names reset ping".split()
 )
 # Requests come at once from those who connect at all.
@@ -108,6 +108,23 @@ class Platform:
             if i in self._containers and self._containers[i].ended:
                 shutil.rmtree(self._containers.pop(i).folder)
 
+    def containers(self, cluster_name: str | None, role: str | None) -> list[dict[str, Any]]:
+        return [
+            {
+                "id": container.id,
+                "cluster_name": container.cluster_name,
+                "role": container.role,
+                "image": container.image,
+                "environment": container.environment,
+                "labels": container.labels,
+                "status": container.status(),
+                "port": container.port,
+                "pids": tuple(container.processes),
+                "ended": container.ended,
+            }
+            for container in self._of(cluster_name, role)
+        ]
+
     def reserve_port(self, cluster_name: str, wanted: int) -> int:
         self._release_port(cluster_name)
         # Bound from now on, so that nobody else gets it before the server listens there.
@@ -177,24 +194,6 @@ class Platform:
     def _release_port(self, cluster_name: str) -> None:
         if cluster_name in self._ports:
             self._ports.pop(cluster_name).close()
-
-    # The last, so that its name hides no type from the methods before it.
-    def list(self, cluster_name: str | None, role: str | None) -> list[dict[str, Any]]:
-        return [
-            {
-                "id": container.id,
-                "cluster_name": container.cluster_name,
-                "role": container.role,
-                "image": container.image,
-                "environment": container.environment,
-                "labels": container.labels,
-                "status": container.status(),
-                "port": container.port,
-                "pids": tuple(container.processes),
-                "ended": container.ended,
-            }
-            for container in self._of(cluster_name, role)
-        ]
 
 
 def serve(platform: Platform, listener: socket.socket, key: bytes, signals: int) -> None:

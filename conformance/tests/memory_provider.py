@@ -219,7 +219,7 @@ class MemoryProvider(ManagedCloudProvider):
     @exported
     def list_containers(self) -> list[ContainerInfo]:
         """Return the containers of all clusters, as the platform shows them to everybody."""
-        return self.cloud.list()
+        return self.cloud.containers()
 
     # Requests to the platform ---------------------------------------------------------------
 
@@ -267,7 +267,7 @@ class MemoryProvider(ManagedCloudProvider):
 
     def listed(self, cluster: DockerCluster) -> list[ContainerInfo]:
         """Return the containers of the cluster, stopped ones included."""
-        return self.cloud.list(self.cluster_name(cluster))
+        return self.cloud.containers(self.cluster_name(cluster))
 
     def status(self, handles: list[str]) -> list[Status]:
         """Return the status of containers."""

@@ -25,10 +25,10 @@ def memory_hooks(cloud: CloudAddress) -> Hooks:
         return cloud.shared()
 
     def kill_worker(cluster: DockerCluster) -> None:
-        cloud.crash([cloud.list(cluster.config.job_queue_name, "worker")[-1].id])
+        cloud.crash([cloud.containers(cluster.config.job_queue_name, "worker")[-1].id])
 
     def kill_server(cluster: DockerCluster) -> None:
-        cloud.crash([item.id for item in cloud.list(cluster.config.job_queue_name, "server")])
+        cloud.crash([item.id for item in cloud.containers(cluster.config.job_queue_name, "server")])
 
     return Hooks(
         kill_worker=kill_worker,
