@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import os
 import pickle
+import signal
 import socket
 import sys
 import threading
@@ -149,7 +150,7 @@ def run_server(ready: Callable[[], object], listener: socket.socket | None) -> N
 
 
 def run_worker(ready: Callable[[], object], _listener: socket.socket | None) -> None:
-    """Run calls until the server ends the connection."""
+    """Run calls; without the server, do nothing until the container is ended."""
     key = _password().encode()
     with _connected(os.environ[SERVER_HOST], int(os.environ[SERVER_PORT]), key) as wire:
         wire.send(WORKER)
@@ -160,8 +161,8 @@ def run_worker(ready: Callable[[], object], _listener: socket.socket | None) -> 
                 call = wire.recv_bytes()
                 wire.send_bytes(outcome_of(call))
             except (EOFError, OSError):
-                # The server has ended, and so has the work.
-                return
+                # As on many platforms, the container goes on, and costs, until it is ended.
+                signal.pause()
 
 
 def outcome_of(call: bytes) -> bytes:

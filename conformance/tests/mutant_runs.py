@@ -36,6 +36,7 @@ def memory_hooks(cloud: CloudAddress) -> Hooks:
         list_resources=resources,
         list_shared_resources=shared,
         backend_state=backend_state,
+        external_server=lambda: external_server(cloud),
     )
 
 

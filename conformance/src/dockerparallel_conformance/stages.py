@@ -5,6 +5,7 @@ from __future__ import annotations
 import secrets
 import warnings
 from collections.abc import Callable
+from typing import Any
 
 from dockerparallel import DockerCluster
 from dockerparallel.state import ClusterState
@@ -25,12 +26,23 @@ class Stages:
         self._clean_up_timeout = clean_up_timeout
         self._clusters: dict[str, DockerCluster] = {}
         self._used: set[str] = set()
+        self._elsewhere: set[str] = set()
+        self.facts: dict[str, dict[str, Any]] = {}
+        """What is known of a stage besides its cluster."""
 
-    def get(self, stage: str, make: Callable[[], DockerCluster]) -> DockerCluster:
-        """Return the cluster of a stage; where there is none, ``make`` gives it, not started."""
+    def get(
+        self, stage: str, make: Callable[[], DockerCluster], *, elsewhere: bool = False
+    ) -> DockerCluster:
+        """Return the cluster of a stage; where there is none, ``make`` gives its handle.
+
+        ``elsewhere`` says that another session has started it: to be ended, it must be taken
+        over first.
+        """
         self._used.add(stage)
         if stage not in self._clusters:
             self._clusters[stage] = make()
+            if elsewhere:
+                self._elsewhere.add(stage)
         return self._clusters[stage]
 
     def begin_check(self) -> None:
@@ -40,27 +52,37 @@ class Stages:
     def give_up_used(self) -> None:
         """End the clusters that the check has used, so that the next ones begin anew."""
         for stage in self._used & self._clusters.keys():
-            end(self._clusters.pop(stage).state, self._clean_up_timeout)
+            self._end(stage)
 
     def close(self) -> None:
         """End all clusters."""
         while self._clusters:
-            end(self._clusters.popitem()[1].state, self._clean_up_timeout)
+            self._end(next(reversed(self._clusters)))
+
+    def _end(self, stage: str) -> None:
+        state = self._clusters.pop(stage).state
+        end(state, self._clean_up_timeout, take_over=stage in self._elsewhere)
 
 
-def end(state: ClusterState, timeout: float) -> None:
+def end(state: ClusterState, timeout: float, *, take_over: bool = False) -> None:
     """Stop a cluster, of which perhaps no handle is left, in bounded time.
 
-    What goes wrong becomes a warning: the checks of stopping are others.
+    ``take_over`` says to reconnect first, where the handle has not done so and the cluster still
+    runs. What goes wrong becomes a warning: the checks of stopping are others.
     """
     name = state.config.job_queue_name
     with warnings.catch_warnings(record=True) as caught:
         warnings.simplefilter("always")
         try:
             with time_limit(timeout):
-                DockerCluster.from_state(state).stop(ignore_errors=True)
+                cluster = DockerCluster.from_state(state)
+                if take_over and not state.active and cluster.exists():
+                    cluster.reconnect()
+                cluster.stop(ignore_errors=True)
         except TimeLimitReached:
             caught_text = [f"it took longer than {timeout:g} s"]
+        except Exception as error:  # noqa: BLE001 - reported with the rest
+            caught_text = [f"it could not be taken over: {error}"]
         else:
             caught_text = [str(warning.message) for warning in caught]
     if caught_text:

@@ -23,6 +23,11 @@ from dockerparallel.state import ClusterState
 from dockerparallel_conformance.alarm import TimeLimitReached, time_limit
 from dockerparallel_conformance.errors import ConformanceFailure
 from dockerparallel_conformance.hooks import Hooks
+from dockerparallel_conformance.other_process import (
+    CannotPickleError,
+    in_a_forked_child,
+    in_another_process,
+)
 from dockerparallel_conformance.promises import Promise
 from dockerparallel_conformance.stages import Stages, end, unique_name
 from dockerparallel_conformance.tasks import IDENTITY, Task
@@ -150,19 +155,20 @@ class Subject:
         return cluster
 
     def _handle(self, name: str | None, options: Mapping[str, Any]) -> DockerCluster:
+        return DockerCluster(**self._arguments(name, options))
+
+    def _arguments(self, name: str | None, options: Mapping[str, Any]) -> dict[str, Any]:
         prefix = self.options.get("job_queue_name", "conformance")
-        return DockerCluster(
-            **{
-                "provider": self.provider,
-                "worker_container": self.worker_container,
-                "server_container": self.server_container,
-                "worker_number": self.worker_number,
-                "verbose": 0,
-                **self.options,
-                "job_queue_name": name or unique_name(prefix),
-                **options,
-            }
-        )
+        return {
+            "provider": self.provider,
+            "worker_container": self.worker_container,
+            "server_container": self.server_container,
+            "worker_number": self.worker_number,
+            "verbose": 0,
+            **self.options,
+            "job_queue_name": name or unique_name(prefix),
+            **options,
+        }
 
     def with_server(self) -> DockerCluster:
         """Return the shared cluster with a server that runs; perhaps it has workers."""
@@ -195,6 +201,34 @@ class Subject:
         if not cluster.state.registered:
             self.start(cluster, PACKED_WORKERS)
         return cluster
+
+    def left_behind(self) -> tuple[DockerCluster, dict[str, Any]]:
+        """Return a handle on the cluster that another process has left, and what that has told.
+
+        The handle is not connected at first, and knows the cluster by its name alone.
+        """
+        arguments = self._arguments(None, {"worker_container": self.probed_container()})
+
+        def leave() -> DockerCluster:
+            try:
+                answer = in_another_process(arguments, stop_on_exit=False, timeout=self.timeout)
+            except CannotPickleError as error:
+                self.note(f"in a forked child, since the objects cannot be pickled ({error})")
+                answer = in_a_forked_child(arguments, timeout=self.timeout)
+            self.stages.facts["left"] = answer
+            return self._handle(arguments["job_queue_name"], {})
+
+        cluster = self.stages.get("left", leave, elsewhere=True)
+        return cluster, self.stages.facts["left"]
+
+    def in_an_ending_interpreter(self) -> tuple[DockerCluster, dict[str, Any]]:
+        """Do as :meth:`left_behind`, with a cluster that its process stops as it ends."""
+        arguments = self._arguments(None, {})
+        try:
+            answer = in_another_process(arguments, stop_on_exit=True, timeout=self.timeout)
+        except CannotPickleError as error:
+            self.skip(f"a fresh interpreter needs objects that can be pickled: {error}")
+        return self.cluster(arguments["job_queue_name"]), answer
 
     def probed_container(self) -> DockerContainer:
         """Return a copy of the author's container with a variable and a secret of a user's."""
@@ -261,11 +295,9 @@ class Subject:
         """Run a check: look at claims, limit the time, and end what it has started."""
         self._skip_unclaimed(promise)
         self.stages.begin_check()
-        began = time.monotonic()
-        self._deadline = began + _WAIT_SHARE * self.timeout
         kept = False
         try:
-            with time_limit(self.timeout):
+            with self.bounded():
                 yield
             kept = True
         except pytest.skip.Exception:
@@ -287,6 +319,13 @@ class Subject:
                 self.stages.give_up_used()
             while self._states:
                 end(self._states.pop(), self.timeout)
+
+    @contextmanager
+    def bounded(self) -> Iterator[None]:
+        """Limit the time of the block, and of the waits in it."""
+        self._deadline = time.monotonic() + _WAIT_SHARE * self.timeout
+        with time_limit(self.timeout):
+            yield
 
     def _skip_unclaimed(self, promise: Promise) -> None:
         capability = promise.capability

@@ -3,9 +3,12 @@
 from __future__ import annotations
 
 from dockerparallel_conformance.fixtures import ConformanceFixtures
+from dockerparallel_conformance.provider_checks.ending import EndingPromises
 from dockerparallel_conformance.provider_checks.losses import LossPromises
+from dockerparallel_conformance.provider_checks.neighbours import NeighbourPromises
 from dockerparallel_conformance.provider_checks.scaling import ScalingPromises
 from dockerparallel_conformance.provider_checks.server import ServerPromises
+from dockerparallel_conformance.provider_checks.sessions import SessionPromises
 from dockerparallel_conformance.provider_checks.workers import WorkerPromises
 
 __all__ = ["ProviderConformance"]
@@ -16,6 +19,9 @@ class ProviderConformance(
     WorkerPromises,
     ScalingPromises,
     LossPromises,
+    NeighbourPromises,
+    EndingPromises,
+    SessionPromises,
     ConformanceFixtures,
 ):
     """The promises of a provider; derive a test class from it and give its fixtures.

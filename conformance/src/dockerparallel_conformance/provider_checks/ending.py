@@ -1,0 +1,217 @@
+"""Promises P-31 to P-38: the server's death, stopping, failed starts, and clean-up."""
+
+from __future__ import annotations
+
+from typing import Any, NoReturn
+
+from dockerparallel import Capability, DockerCluster, DockerContainer, Endpoint
+from dockerparallel_conformance.disguise import disguised
+from dockerparallel_conformance.promises import promise
+from dockerparallel_conformance.provider_checks.server import answers
+from dockerparallel_conformance.subject import PACKED_LIMIT, Subject
+
+
+class EndingPromises:
+    """What a provider promises when a cluster ends, or does not come up."""
+
+    @promise("P-31", Capability.SERVER_STATUS)
+    def test_p31_a_dead_server_is_noticed(self, subject: Subject) -> None:
+        """A server that died is noticed.
+
+        ``server_status`` says stopped, in bounded time, however the server has ended.
+
+        Troubleshooting: the status is remembered; a word of the platform for an ended container
+        is not translated; or, for a process, a zombie is taken for alive.
+        """
+        cluster = subject.cluster()
+        cluster.start_server()
+        subject.wait_for_server(cluster)
+        subject.hooks.kill_server(cluster)
+        subject.wait_until(
+            lambda: not cluster.is_server_running(),
+            "is_server_running() is False after the server was killed",
+        )
+
+    @promise("P-32")
+    def test_p32_workers_of_a_dead_server_can_be_stopped(self, subject: Subject) -> None:
+        """Workers of a dead server can be stopped.
+
+        They cost money with or without a server: ``stop`` ends them.
+
+        Troubleshooting: ``set_worker_number(0)`` asks for the address of the server, or looks for
+        workers through it.
+        """
+        cluster = subject.cluster()
+        subject.start(cluster, 1)
+        endpoint = cluster.server_address_for_client()
+        subject.hooks.kill_server(cluster)
+        if subject.claims(Capability.SERVER_STATUS):
+            subject.wait_until(lambda: not cluster.is_server_running(), "the server is dead")
+        cluster.stop()
+        require_gone(subject, cluster, endpoint, "stopping a cluster whose server had died")
+
+    @promise("P-33")
+    def test_p33_stop_leaves_nothing(self, subject: Subject) -> None:
+        """``stop`` leaves nothing of the cluster.
+
+        No server, no worker, no stored data with its password: the address no longer answers, and
+        no other session finds a cluster of the name.
+
+        Troubleshooting: ``stop_server`` returns before the server is gone; ``cleanup`` forgets
+        the stored data, or removes it only where ``deep``.
+        """
+        cluster = subject.cluster()
+        subject.start(cluster, 1)
+        endpoint = cluster.server_address_for_client()
+        cluster.stop()
+        require_gone(subject, cluster, endpoint, "stop()")
+
+    @promise("P-34")
+    def test_p34_stopping_twice_is_harmless(self, subject: Subject) -> None:
+        """Stopping twice is harmless, and so is stopping what is gone.
+
+        Each method that ends something is idempotent: ``stop_server``, ``set_worker_number(0)``
+        and ``cleanup`` succeed where there is nothing to do.
+
+        Troubleshooting: the platform's error "not found" is passed on.
+        """
+        cluster = subject.cluster()
+        subject.start(cluster, 1)
+        cluster.stop()
+        cluster.stop()
+        provider, container = cluster.state.provider, cluster.state.worker_container
+        with cluster.state.lock:
+            for _ in range(2):
+                provider.set_worker_number(
+                    cluster, container.copy(), cluster.config.worker_hardware, 0
+                )
+                provider.stop_server(cluster)
+                provider.cleanup(cluster, deep=False)
+
+    @promise("P-35")
+    def test_p35_a_stopped_cluster_starts_again(self, subject: Subject) -> None:
+        """A cluster that was stopped starts again.
+
+        ``initialize`` is called once in the life of a handle; what clean-up removes is made again
+        by ``run_server``.
+
+        Troubleshooting: ``initialize`` makes a network or a folder that ``cleanup`` removes; or
+        handles and addresses of the first life are taken for those of the second.
+        """
+        cluster = subject.cluster()
+        subject.start(cluster, 1)
+        first = subject.identities(cluster, 1)
+        cluster.stop()
+        subject.start(cluster, 1)
+        second = subject.identities(cluster, 1)
+        subject.require(
+            len(second) == 1 and not first & second,
+            f"the worker was {sorted(first)}, and {sorted(second)} after stop() and start()",
+        )
+
+    @promise("P-36")
+    def test_p36_a_failed_start_leaves_nothing(self, subject: Subject) -> None:
+        """A start that fails half-way leaves nothing.
+
+        Whether it fails after the server or after the workers: ``start`` stops what was started.
+
+        Troubleshooting: something is noted only once the start is complete; note it before it is
+        begun, so that ``stop_server``, ``set_worker_number(0)`` and ``cleanup`` find it.
+        """
+        for method in ("configure_worker_env", "register_parallel_backend"):
+            container = disguised(subject.worker_container, **{method: _refuse})
+            _require_undone(subject, container, 2, f"start() failed in {method}()")
+
+    @promise("P-37", Capability.SHARED_CONTAINERS)
+    def test_p37_a_failure_among_the_workers_leaves_nothing(self, subject: Subject) -> None:
+        """A failure in the midst of starting workers leaves nothing.
+
+        The workers that were started before it are known, and stopped with the rest.
+
+        Troubleshooting: ``run_worker_containers`` raises without having passed the handles of
+        what runs already to ``add_worker_handles``.
+        """
+        original = type(subject.worker_container)
+        calls: list[int] = []
+
+        def configure(self: DockerContainer, cluster: DockerCluster, number: int) -> Any:
+            calls.append(number)
+            if calls.count(PACKED_LIMIT) > 1:
+                _refuse()
+            return original.configure_worker_env(self, cluster, number)
+
+        container = disguised(subject.worker_container, configure_worker_env=configure)
+        container.max_worker_num = PACKED_LIMIT
+        _require_undone(
+            subject, container, 2 * PACKED_LIMIT, "start() failed at the second worker container"
+        )
+
+    @promise("P-38", Capability.CLEANUP)
+    def test_p38_deep_clean_up_removes_the_rest(self, subject: Subject) -> None:
+        """Deep clean-up removes the rest, and can be repeated.
+
+        What plain clean-up keeps for later clusters, such as networks or roles, goes with
+        ``cleanup(deep=True)``; a later cluster makes it anew.
+
+        Troubleshooting: ``deep`` is not looked at; or a second clean-up stumbles over what the
+        first has removed.
+        """
+        # What clusters share cannot be removed while others use it.
+        subject.stages.close()
+        cluster = subject.cluster()
+        subject.start(cluster, 1)
+        shared = subject.hooks.list_shared_resources(cluster)
+        if not shared:
+            subject.note("no list_shared_resources: only repetition and a new start were seen")
+        cluster.stop()
+        for deep in (False, True, True):
+            cluster.cleanup(deep=deep)
+        left = subject.hooks.list_shared_resources(cluster)
+        subject.require(not left, f"cleanup(deep=True) has left {left}")
+        subject.start(cluster, 1)
+        cluster.stop()
+
+
+def _refuse(*_args: Any, **_kwargs: Any) -> NoReturn:
+    raise ArithmeticError("a failure that the conformance suite has planted")
+
+
+def _require_undone(
+    subject: Subject, container: DockerContainer, worker_number: int, what: str
+) -> None:
+    """Start a cluster with a container that fails, and require that nothing is left of it."""
+    cluster = subject.cluster(worker_container=container, worker_number=worker_number)
+    endpoints: list[Endpoint] = []
+    server_address = cluster.state.provider.server_address
+
+    def note_address(asking: DockerCluster) -> Any:
+        address = server_address(asking)
+        if address.public_ip is not None:
+            port = address.public_port or asking.config.server_port
+            endpoints.append(Endpoint(address.public_ip, port))
+        return address
+
+    cluster.state.provider.server_address = note_address  # type: ignore[method-assign, assignment]
+    try:
+        cluster.start()
+    except ArithmeticError:
+        # The planted failure, as it was raised.
+        require_gone(subject, cluster, endpoints[0] if endpoints else None, what)
+        return
+    subject.fail("start() hides an error of the container")
+
+
+def require_gone(
+    subject: Subject, cluster: DockerCluster, endpoint: Endpoint | None, after: str
+) -> None:
+    """Require that nothing of the cluster is left, and that its server no longer answers."""
+    left = subject.hooks.list_resources(cluster)
+    subject.require(not left, f"after {after}, these are left: {left}")
+    name = cluster.config.job_queue_name
+    subject.require(
+        not subject.cluster(name).exists(), f"after {after}, a cluster {name!r} still exists"
+    )
+    if endpoint is not None:
+        subject.require(
+            not answers(endpoint), f"after {after}, {endpoint.host}:{endpoint.port} still answers"
+        )
