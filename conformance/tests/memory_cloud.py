@@ -184,12 +184,12 @@ class CloudAddress:
     def _ask(self, request: str, **arguments: Any) -> Any:
         # A connection for each request: one that an alarm interrupts leaves nothing half-read.
         try:
-            peer = socket.socket(socket.AF_UNIX)
-            peer.settimeout(_TIMEOUT)
-            peer.connect(self.path)
-            with open_wire(peer, self.authkey, _TIMEOUT) as wire:
-                wire.send((request, arguments))
-                succeeded, answer = wire.recv()
+            with socket.socket(socket.AF_UNIX) as peer:
+                peer.settimeout(_TIMEOUT)
+                peer.connect(self.path)
+                with open_wire(peer, self.authkey, _TIMEOUT) as wire:
+                    wire.send((request, arguments))
+                    succeeded, answer = wire.recv()
         except (*REFUSALS, EOFError, OSError) as error:
             raise CloudError(
                 f"The memory cloud at {self.path} does not answer ({error!r}): it was closed, or "

@@ -82,7 +82,10 @@ class Container:
         for name, secret in secrets.items():
             (secrets_folder / name).write_bytes(secret.encode())
         self._ready_pipe, pipe = os.pipe()
-        kept = {life, pipe, *([listener.fileno()] if listener else [])}
+        kept = {life, pipe}
+        if listener is not None and command is None:
+            # A command listens by itself.
+            kept.add(listener.fileno())
         ready = functools.partial(os.write, pipe, b"r")
         try:
             for body in self._bodies(command, listener, life, ready):
