@@ -175,7 +175,7 @@ class MemoryWorkerContainer(DockerContainer):
     @exported
     def executor(self, cluster: DockerCluster) -> MemoryExecutor:
         """Return an executor over the workers; it keeps the cluster alive until its shutdown."""
-        return self.open_executor(cluster, 5.0, keep=cluster)
+        return self.open_executor(cluster, 1.0, keep=cluster)
 
     @property
     @exported

@@ -8,6 +8,7 @@ from collections.abc import Container, Generator
 
 from memory_cloud import CloudAddress
 from memory_container import backend_state
+from memory_external import external_server
 from mutation import Mutant
 
 from dockerparallel import DockerCluster
