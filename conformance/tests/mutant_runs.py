@@ -12,8 +12,8 @@ from memory_external import external_server
 from mutation import Mutant
 
 from dockerparallel import DockerCluster
-from dockerparallel_conformance import ConformanceWarning, Hooks, Outcome
-from dockerparallel_conformance.general import each_outcome
+from dockerparallel_conformance import ConformanceWarning, Hooks, Outcome, promises_of
+from dockerparallel_conformance.general import SUITES, each_outcome
 
 
 def memory_hooks(cloud: CloudAddress) -> Hooks:
@@ -58,8 +58,13 @@ def outcomes_of(
     )
 
 
+def numbers_of(suite: type) -> list[str]:
+    """Return the numbers of the promises that a class checks."""
+    return [promise.number for promise in promises_of(suite)]
+
+
 def require_caught(cloud: CloudAddress, mutant: Mutant, only: Container[str] | None = None) -> None:
-    """Fail unless the mutant's guard is the first check that fails.
+    """Fail unless the mutant's guard is the first check that fails, of its class.
 
     Parameters
     ----------
@@ -68,8 +73,11 @@ def require_caught(cloud: CloudAddress, mutant: Mutant, only: Container[str] | N
     mutant
         The broken pair.
     only
-        Numbers of the checks to run; by default all up to the guard.
+        Numbers of the checks to run; by default all of the guard's class, up to the guard.
     """
+    if only is None:
+        (suite,) = [suite for suite in SUITES if mutant.guard in numbers_of(suite)]
+        only = numbers_of(suite)
     with warnings.catch_warnings():
         # A broken pair cannot always be ended in order; the memory cloud ends what is left.
         warnings.simplefilter("ignore", ConformanceWarning)

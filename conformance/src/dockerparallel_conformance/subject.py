@@ -16,9 +16,11 @@ from dockerparallel import (
     CloudProvider,
     DockerCluster,
     DockerContainer,
+    DockerHardware,
     Status,
     WorkerNumbers,
 )
+from dockerparallel.config import CloudConfig
 from dockerparallel.state import ClusterState
 from dockerparallel_conformance.alarm import TimeLimitReached, time_limit
 from dockerparallel_conformance.errors import ConformanceFailure
@@ -44,7 +46,7 @@ PROBE_SECRET = "CONFORMANCE_SECRET"  # noqa: S105 - the name of one
 # Part of the time limit after which a wait gives up, so that it says what it waited for before
 # the alarm ends the check.
 _WAIT_SHARE = 0.75
-_TASK_SECONDS = 0.02
+_TASK_SECONDS = 0.01
 
 
 @dataclass
@@ -170,6 +172,13 @@ class Subject:
             **options,
         }
 
+    def stage(self, stage: str, name: str | None = None) -> DockerCluster:
+        """Return the cluster that checks share under the name ``stage``; at first not started.
+
+        ``name`` is its ``job_queue_name``, by default a unique one.
+        """
+        return self.stages.get(stage, lambda: self._handle(name, {}))
+
     def with_server(self) -> DockerCluster:
         """Return the shared cluster with a server that runs; perhaps it has workers."""
         cluster = self.stages.get(
@@ -207,28 +216,34 @@ class Subject:
 
         The handle is not connected at first, and knows the cluster by its name alone.
         """
-        arguments = self._arguments(None, {"worker_container": self.probed_container()})
-
-        def leave() -> DockerCluster:
+        cluster = self.stages.get("left", lambda: self._handle(None, {}), elsewhere=True)
+        if "left" not in self.stages.facts:
+            container = self.probed_container()
+            container.max_worker_num = PACKED_LIMIT
+            arguments = self._arguments(
+                cluster.config.job_queue_name, {"worker_container": container}
+            )
+            timeout = self.timeout * _WAIT_SHARE
             try:
-                answer = in_another_process(arguments, stop_on_exit=False, timeout=self.timeout)
+                answer = in_another_process(arguments, stop_on_exit=False, timeout=timeout)
             except CannotPickleError as error:
-                self.note(f"in a forked child, since the objects cannot be pickled ({error})")
-                answer = in_a_forked_child(arguments, timeout=self.timeout)
+                self.note(f"in a forked child, since a fresh interpreter cannot have {error}")
+                answer = in_a_forked_child(arguments, timeout=timeout)
             self.stages.facts["left"] = answer
-            return self._handle(arguments["job_queue_name"], {})
-
-        cluster = self.stages.get("left", leave, elsewhere=True)
+            make_unlike(cluster.config)
         return cluster, self.stages.facts["left"]
 
     def in_an_ending_interpreter(self) -> tuple[DockerCluster, dict[str, Any]]:
         """Do as :meth:`left_behind`, with a cluster that its process stops as it ends."""
-        arguments = self._arguments(None, {})
+        cluster = self.stages.get("ending", lambda: self._handle(None, {}), elsewhere=True)
+        arguments = self._arguments(cluster.config.job_queue_name, {})
         try:
-            answer = in_another_process(arguments, stop_on_exit=True, timeout=self.timeout)
+            answer = in_another_process(
+                arguments, stop_on_exit=True, timeout=self.timeout * _WAIT_SHARE
+            )
         except CannotPickleError as error:
-            self.skip(f"a fresh interpreter needs objects that can be pickled: {error}")
-        return self.cluster(arguments["job_queue_name"]), answer
+            self.skip(f"a fresh interpreter cannot have {error}")
+        return cluster, answer
 
     def probed_container(self) -> DockerContainer:
         """Return a copy of the author's container with a variable and a secret of a user's."""
@@ -284,7 +299,7 @@ class Subject:
         enough = False
         while not enough:
             enough = len(seen) >= expected or time.monotonic() > self._deadline
-            tasks: list[dict[str, Any]] = [{"pause": _TASK_SECONDS} for _ in range(4 * expected)]
+            tasks: list[dict[str, Any]] = [{"pause": _TASK_SECONDS} for _ in range(3 * expected)]
             seen |= {tuple(answer) for answer in self.run(cluster, IDENTITY, tasks)}
         return seen
 
@@ -336,6 +351,14 @@ class Subject:
         if not self.claims(capability):
             owner = self.provider if promise.number.startswith("P") else self.worker_container
             pytest.skip(f"{type(owner).__name__} does not claim {capability}")
+
+
+def make_unlike(config: CloudConfig) -> None:
+    """Give each setting but the name another value, so that it shows which are restored."""
+    config.worker_hardware = config.server_hardware = DockerHardware(cpu=1, memory=1)
+    config.server_worker_same_lan = not config.server_worker_same_lan
+    config.server_client_same_lan = not config.server_client_same_lan
+    config.server_port = 1
 
 
 def pair_text(

@@ -32,7 +32,6 @@ class BackendPromises:
         tasks run in the client, as they would without a cluster.
         """
         cluster = subject.running()
-        cluster.register_backend()
         arguments: list[dict[str, Any]] = [{"pause": 0.001} for _ in range(_MANY)]
         seen = {tuple(answer) for answer in _computed(subject, cluster, IDENTITY, arguments)}
         client = tuple(IDENTITY({"pause": 0}))

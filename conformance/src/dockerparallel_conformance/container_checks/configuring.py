@@ -33,9 +33,11 @@ class ConfiguringPromises:
             if container is not None:
                 container.secrets["CONFORMANCE"] = subject.secret
                 container.check()
+                shown = repr(container)
                 subject.require(
-                    subject.secret not in repr(container) and PROBE_VALUE not in repr(container),
-                    f"the repr of a {type(container).__name__} shows a variable's or secret's value",
+                    subject.secret not in shown and PROBE_VALUE not in shown,
+                    f"the repr of a {type(container).__name__} shows a variable's or secret's "
+                    "value",
                 )
 
     @promise("C-2")
@@ -120,7 +122,7 @@ class ConfiguringPromises:
         for same_lan, host in ((True, HOST), (False, OTHER_HOST)):
             cluster = _cluster(subject)
             cluster.config.server_worker_same_lan = same_lan
-            worker = subject.worker_container.configure_worker_env(cluster, 1)
+            worker = subject.worker_container.copy().configure_worker_env(cluster, 1)
             endpoint = cluster.server_address_for_workers()
             subject.require(
                 endpoint.host == host and _mentions(worker, host),
@@ -143,14 +145,11 @@ class ConfiguringPromises:
         """
         cluster = _cluster(subject)
         container = _roomy(subject)
-        one = container.configure_worker_env(cluster, 1)
-        three = container.configure_worker_env(cluster, 3)
+        one = _settings(container.configure_worker_env(cluster, 1))
+        three = _settings(container.configure_worker_env(cluster, 3))
         subject.require(
-            _settings(one) != _settings(three),
+            one != three,
             "configured for 1 and for 3 workers, the container has one environment and command",
-        )
-        subject.require(
-            _mentions(three, "3"), "the number 3 stands in no variable or word of the command"
         )
 
     @promise("C-8")
@@ -261,7 +260,7 @@ def _roomy(subject: Subject) -> DockerContainer:
 
 
 def _settings(container: DockerContainer) -> tuple[dict[str, str], list[str] | None]:
-    return container.environment, container.command
+    return dict(container.environment), container.command
 
 
 def _mentions(container: DockerContainer, text: str) -> bool:

@@ -39,6 +39,8 @@ class ServerPromises:
         )
         numbers = cluster.worker_numbers()
         subject.require(numbers[:2] == (0, 0), f"worker_numbers() is {numbers} before any start")
+        asked = subject.hooks.list_resources(cluster)
+        subject.require(not asked, f"these are there since it was asked whether it exists: {asked}")
 
     @promise("P-2")
     def test_p02_a_copy_shares_nothing(self, subject: Subject) -> None:
