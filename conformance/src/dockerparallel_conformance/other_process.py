@@ -21,10 +21,13 @@ from dockerparallel_conformance.session import ANSWER, REQUEST, start_cluster
 
 _LOG = "log.txt"
 _LOG_END = 2000
+# Part of the time that the other process has for starting its cluster: it then says itself what
+# took too long, before it is ended.
+_START_SHARE = 0.8
 
 
 class CannotPickleError(DockerParallelError):
-    """The extensions cannot be handed to a fresh interpreter; the message says why."""
+    """The extensions cannot be handed to a fresh interpreter; the message names what cannot."""
 
 
 def in_another_process(
@@ -41,6 +44,12 @@ def in_another_process(
     timeout
         Seconds for all of it.
 
+    Returns
+    -------
+    dict
+        ``static_data`` of the cluster, the ``endpoint`` of its server for the client, the
+        ``numbers`` of its workers, all as JSON types, and what the process ``printed`` last.
+
     Raises
     ------
     CannotPickleError
@@ -48,21 +57,25 @@ def in_another_process(
     ConformanceFailure
         The process failed or took too long; the message has the end of what it printed.
     """
-    request = {"options": options, "stop_on_exit": stop_on_exit, "timeout": timeout}
-    for extension in (options["provider"], options["worker_container"]):
-        if type(extension).__module__ == "__main__":
-            raise CannotPickleError(
-                f"{type(extension).__name__} is a class of __main__: put it into a module"
-            )
+    request = {
+        "options": options,
+        "stop_on_exit": stop_on_exit,
+        "timeout": timeout * _START_SHARE,
+    }
     try:
-        data = pickle.dumps(sys.path) + pickle.dumps(request)
+        data = pickle.dumps(request)
     except Exception as error:  # pickling runs the extension's own code
-        raise CannotPickleError(f"{type(error).__name__}: {error}") from error
+        raise CannotPickleError(
+            f"what cannot be pickled ({type(error).__name__}: {error})"
+        ) from error
+    if b"__main__" in data:
+        raise CannotPickleError("classes of __main__: put them into a module")
+    # Only this user enters the folder, where the password will be.
     with tempfile.TemporaryDirectory(prefix="dockerparallel-conformance-") as name:
         folder = Path(name)
-        (folder / REQUEST).write_bytes(data)
+        (folder / REQUEST).write_bytes(pickle.dumps(sys.path) + data)
         _run([sys.executable, "-m", "dockerparallel_conformance.session", name], folder, timeout)
-        return cast("dict[str, Any]", json.loads((folder / ANSWER).read_text()))
+        return _answer(folder)
 
 
 def _run(command: list[str], folder: Path, timeout: float) -> None:
@@ -81,8 +94,7 @@ def _run(command: list[str], folder: Path, timeout: float) -> None:
             os.killpg(process.pid, signal.SIGKILL)
             process.wait(timeout)
     if code != 0:
-        end = (folder / _LOG).read_text(errors="replace")[-_LOG_END:]
-        raise ConformanceFailure(f"a session in another process {reason}. It printed:\n{end}")
+        raise _failure(f"a session in another process {reason}", folder)
 
 
 def in_a_forked_child(options: dict[str, Any], *, timeout: float) -> dict[str, Any]:
@@ -93,7 +105,7 @@ def in_a_forked_child(options: dict[str, Any], *, timeout: float) -> dict[str, A
     """
     with tempfile.TemporaryDirectory(prefix="dockerparallel-conformance-") as name:
         folder = Path(name)
-        child = _fork(lambda: _leave(options, timeout, folder))
+        child = _fork(lambda: _leave(options, timeout * _START_SHARE, folder))
         try:
             _, status = os.waitpid(child, 0)
         except BaseException:
@@ -102,9 +114,8 @@ def in_a_forked_child(options: dict[str, Any], *, timeout: float) -> dict[str, A
             os.waitpid(child, 0)
             raise
         if status != 0:
-            end = (folder / _LOG).read_text(errors="replace")[-_LOG_END:]
-            raise ConformanceFailure(f"a session in a forked child failed:\n{end}")
-        return cast("dict[str, Any]", json.loads((folder / ANSWER).read_text()))
+            raise _failure("a session in a forked child failed", folder)
+        return _answer(folder)
 
 
 def _fork(work: Callable[[], None]) -> int:
@@ -123,9 +134,26 @@ def _fork(work: Callable[[], None]) -> int:
 
 
 def _leave(options: dict[str, Any], timeout: float, folder: Path) -> None:
+    # The terminal is the parent's; what is started here would keep it.
+    log = os.open(folder / _LOG, os.O_WRONLY | os.O_CREAT, 0o600)
+    for stream in (1, 2):
+        os.dup2(log, stream)
     try:
         _, answer = start_cluster(options, stop_on_exit=False, timeout=timeout)
         (folder / ANSWER).write_text(json.dumps(answer))
     except BaseException:
-        (folder / _LOG).write_text(traceback.format_exc())
+        os.write(log, traceback.format_exc().encode())
         raise
+
+
+def _answer(folder: Path) -> dict[str, Any]:
+    answer = cast("dict[str, Any]", json.loads((folder / ANSWER).read_text()))
+    return {**answer, "printed": _printed(folder)}
+
+
+def _failure(what: str, folder: Path) -> ConformanceFailure:
+    return ConformanceFailure(f"{what}. It printed:\n{_printed(folder)}")
+
+
+def _printed(folder: Path) -> str:
+    return (folder / _LOG).read_text(errors="replace")[-_LOG_END:]

@@ -54,14 +54,21 @@ class Stages:
         for stage in self._used & self._clusters.keys():
             self._end(stage)
 
+    def give_up(self, stage: str) -> None:
+        """End the cluster of a stage, if there is one."""
+        if stage in self._clusters:
+            self._end(stage)
+
     def close(self) -> None:
         """End all clusters."""
         while self._clusters:
             self._end(next(reversed(self._clusters)))
 
     def _end(self, stage: str) -> None:
-        state = self._clusters.pop(stage).state
-        end(state, self._clean_up_timeout, take_over=stage in self._elsewhere)
+        # Kept until it is over: dropped before, the handle would stop the cluster in its own way.
+        cluster = self._clusters.pop(stage)
+        self.facts.pop(stage, None)
+        end(cluster.state, self._clean_up_timeout, take_over=stage in self._elsewhere)
 
 
 def end(state: ClusterState, timeout: float, *, take_over: bool = False) -> None:
@@ -76,13 +83,11 @@ def end(state: ClusterState, timeout: float, *, take_over: bool = False) -> None
         try:
             with time_limit(timeout):
                 cluster = DockerCluster.from_state(state)
-                if take_over and not state.active and cluster.exists():
-                    cluster.reconnect()
+                if take_over and not state.active:
+                    _take_over(cluster)
                 cluster.stop(ignore_errors=True)
         except TimeLimitReached:
             caught_text = [f"it took longer than {timeout:g} s"]
-        except Exception as error:  # noqa: BLE001 - reported with the rest
-            caught_text = [f"it could not be taken over: {error}"]
         else:
             caught_text = [str(warning.message) for warning in caught]
     if caught_text:
@@ -91,6 +96,14 @@ def end(state: ClusterState, timeout: float, *, take_over: bool = False) -> None
             ConformanceWarning,
             stacklevel=2,
         )
+
+
+def _take_over(cluster: DockerCluster) -> None:
+    try:
+        if cluster.exists():
+            cluster.reconnect()
+    except Exception as error:  # noqa: BLE001 - what was taken over before it can be stopped
+        warnings.warn(f"it could not be taken over: {error}", ConformanceWarning, stacklevel=2)
 
 
 def unique_name(prefix: str) -> str:
