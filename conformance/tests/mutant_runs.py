@@ -81,6 +81,8 @@ def require_caught(cloud: CloudAddress, mutant: Mutant, only: Container[str] | N
     with warnings.catch_warnings():
         # A broken pair cannot always be ended in order; the memory cloud ends what is left.
         warnings.simplefilter("ignore", ConformanceWarning)
+        # What the core says of a dropped handle whose cluster could not be stopped.
+        warnings.simplefilter("ignore", RuntimeWarning)
         with contextlib.closing(outcomes_of(cloud, mutant, only)) as outcomes:
             verdict = next(
                 outcome
