@@ -55,7 +55,7 @@ class CountsNeighbours(MemoryProvider):
 
 
 class StopsNeighbours(MemoryProvider):
-    """Ends each server whose cluster's name is the beginning of ours."""
+    """Ends each server whose cluster's name begins with ours."""
 
     def stop_server(self, cluster: DockerCluster) -> None:
         had_server = self.server_id is not None
@@ -63,7 +63,7 @@ class StopsNeighbours(MemoryProvider):
         name = self.cluster_name(cluster)
         if had_server:
             servers = self.cloud.containers(role="server")
-            self.kill([info.id for info in servers if name.startswith(info.cluster_name)])
+            self.kill([info.id for info in servers if info.cluster_name.startswith(name)])
 
 
 class ShowsThePassword(MemoryProvider):

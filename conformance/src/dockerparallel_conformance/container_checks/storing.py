@@ -78,8 +78,7 @@ class StoringPromises:
                 except Exception as error:  # noqa: BLE001 - an author's property may raise anything
                     subject.fail(f"{view!r}: {name!r} raises {type(error).__name__}: {error}")
                 subject.require(
-                    not inspect.isroutine(value)
-                    or "cluster" not in inspect.signature(value).parameters,
+                    not callable(value) or "cluster" not in inspect.signature(value).parameters,
                     f"{name}() still has the parameter cluster",
                 )
             try:
