@@ -68,7 +68,7 @@ class MemoryExecutor(Executor):
     @property
     def broken(self) -> bool:
         """Whether the server is gone, or the executor was shut down."""
-        return self._calls.closing or self._calls.error is not None
+        return self._calls.closing or self._calls.ended()
 
     def submit(self, fn: Callable[..., _T], /, *args: Any, **kwargs: Any) -> Future[_T]:
         """Send a call to the workers; see :meth:`concurrent.futures.Executor.submit`."""
@@ -124,6 +124,22 @@ class _Calls:
             # The receiving thread notices too, and fails this future with the others.
             self._hang_up()
         return future
+
+    def ended(self) -> bool:
+        """Tell whether the server has gone, also if the receiving thread is yet to notice."""
+        with self._lock:
+            if self._wire.closed:
+                return True
+            with socket.socket(fileno=self._wire.fileno()) as view:
+                try:
+                    return view.recv(1, socket.MSG_PEEK | socket.MSG_DONTWAIT) == b""
+                except BlockingIOError:
+                    # It is there, and has nothing to say.
+                    return False
+                except OSError:
+                    return True
+                finally:
+                    view.detach()
 
     def cancel(self) -> None:
         with self._lock:

@@ -51,6 +51,13 @@ def deregister(state: ClusterState) -> None:
             item.executor.close()
 
 
+def deregister_all() -> None:
+    """Close all executors, for instance those that a broken container has left."""
+    with _lock:
+        for item in _registrations:
+            deregister(item.state)
+
+
 def current_executor() -> MemoryExecutor:
     """Return what the session computes with.
 

@@ -6,6 +6,7 @@ import contextlib
 import warnings
 from collections.abc import Container, Generator
 
+import memory_registration
 from memory_cloud import CloudAddress
 from memory_container import backend_state
 from memory_external import external_server
@@ -90,5 +91,6 @@ def require_caught(cloud: CloudAddress, mutant: Mutant, only: Container[str] | N
                 if outcome.verdict == "failed" or outcome.number == mutant.guard
             )
     cloud.reset()
+    memory_registration.deregister_all()
     assert verdict.number == mutant.guard, f"{mutant.name} was caught by {verdict}"
     assert verdict.verdict == "failed", f"{mutant.name} was not caught: {verdict}"

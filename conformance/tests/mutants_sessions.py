@@ -144,14 +144,20 @@ class NeedsAServerOfItsOwn(MemoryProvider):
         return super().run_worker_containers(cluster, container, hardware, worker_number)
 
 
-class AsksForTheExternalServer(MemoryProvider):
-    """Looks after a server that is none of its business."""
+class StartsAServerBeside(MemoryProvider):
+    """Starts a server of its own for workers, if it runs none."""
 
-    def set_worker_number(
-        self, cluster: Any, container: Any, hardware: Any, worker_number: int
-    ) -> None:
-        self.server_status(cluster)
-        super().set_worker_number(cluster, container, hardware, worker_number)
+    def run_worker_containers(
+        self,
+        cluster: DockerCluster,
+        container: DockerContainer,
+        hardware: DockerHardware,
+        worker_number: int,
+    ) -> list[str]:
+        server = cluster.state.server_container
+        if self.server_id is None and server is not None:
+            self.run_server(cluster, server.configure_server_env(cluster), hardware)
+        return super().run_worker_containers(cluster, container, hardware, worker_number)
 
 
 MUTANTS = (
@@ -165,5 +171,5 @@ MUTANTS = (
     Mutant("P-44", EndsWhatItTakesOver, timeout=4.0),
     Mutant("P-45", ForgetsTheHandles, timeout=4.0),
     Mutant("P-46", NeedsAServerOfItsOwn),
-    Mutant("P-46", AsksForTheExternalServer),
+    Mutant("P-46", StartsAServerBeside),
 )

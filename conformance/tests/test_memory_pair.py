@@ -164,6 +164,7 @@ def test_a_dead_worker_comes_back_and_its_task_is_done(make: Make, cloud: CloudA
         futures = [executor.submit(WHO, {}) for _ in range(20)]
         dying = next(info for info in cloud.containers(name) if info.pids == (first,))
         cloud.crash([dying.id])
+        assert not list(Path(cloud.path).parent.glob(f"{dying.id}/secrets")), "they are removed"
         assert {future.result(timeout=DEADLINE) for future in futures} >= {second}
     assert cluster.worker_numbers() == WorkerNumbers(0, 1, 2)
     cluster.update()
@@ -207,8 +208,35 @@ def test_futures_fail_when_the_server_dies(make: Make, cloud: CloudAddress) -> N
     with pytest.raises(BrokenClusterError):
         executor.submit(abs, 1)
     executor.shutdown()
+    wait_for("the platform to notice", lambda: not cluster.is_server_running())
     with pytest.raises(ServerNotRunningError, match="signal 9"):
         cluster.register_backend()
+
+
+def test_a_cluster_whose_server_has_died_starts_again(make: Make, cloud: CloudAddress) -> None:
+    cluster = started(make())
+    old = current_executor()
+    (server,) = cloud.containers(cluster.config.job_queue_name, "server")
+    cloud.crash([server.id])
+    assert old.broken
+    assert not cluster.is_server_running()
+    # They go on without it, and know only the old one.
+    cluster.set_worker_number(0)
+    cluster.config.expected_worker_number = 2
+    started(cluster)
+    assert current_executor() is not old
+    assert len(workers_of(cluster, 2)) == 2
+    assert server.id not in [info.id for info in cloud.containers()], "it is forgotten"
+    cluster.stop()
+    assert backend_state() is None
+
+
+def test_deregistering_fails_what_is_open(make: Make) -> None:
+    cluster = started(make(worker_number=1))
+    future = current_executor().submit(SLEEP, {})
+    cluster.deregister_backend()
+    with pytest.raises(BrokenClusterError):
+        future.result(timeout=DEADLINE)
 
 
 def test_registering_is_a_stack(make: Make) -> None:

@@ -53,7 +53,7 @@ class EndingPromises:
 
     @promise("P-33")
     def test_p33_stop_leaves_nothing(self, subject: Subject) -> None:
-        """``stop`` leaves nothing of the cluster.
+        """Stopping leaves nothing of the cluster.
 
         No server, no worker, no stored data with its password: the address no longer answers, and
         no other session finds a cluster of the name.

@@ -42,7 +42,7 @@ class LossPromises:
 
     @promise("P-21", Capability.WORKER_NUMBERS)
     def test_p21_update_brings_dead_workers_back(self, subject: Subject) -> None:
-        """``update`` brings dead workers back, and they compute.
+        """Dead workers come back by ``update``, and compute.
 
         Troubleshooting: ``set_worker_number`` compares the wanted number with the workers that
         were once started instead of with those that live.
