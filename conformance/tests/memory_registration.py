@@ -54,7 +54,7 @@ def deregister(state: ClusterState) -> None:
 def deregister_all() -> None:
     """Close all executors, for instance those that a broken container has left."""
     with _lock:
-        for item in _registrations:
+        for item in list(_registrations):
             deregister(item.state)
 
 
