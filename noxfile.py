@@ -10,6 +10,7 @@ import hashlib
 import os
 import shutil
 import sys
+import tempfile
 from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
@@ -217,6 +218,28 @@ def wheels(session: nox.Session) -> None:
     with session.chdir(session.create_tmp()):
         session.run("python", "-m", "dockerparallel", "extensions")
         session.run("python", str(ROOT / "tools" / "run_one_task.py"))
+
+
+@nox.session(requires=["build"])
+def templates(session: nox.Session) -> None:
+    """Make a new provider and a new container from the wheels, and run their tests."""
+    reference = {"provider": "local-process-provider", "container": "redis-queue-container"}
+    made = {kind: f"dockerparallel-{kind}-copy-{kind}" for kind in reference}
+    needed = [
+        requirement
+        for folder in reference.values()
+        for requirement in test_group(f"packages/{folder}")
+    ]
+    session.install(*wheels_for(*needed), *group("test"), "hatchling")
+    # Outside the repository, whose settings for tests are not the copies'.
+    with tempfile.TemporaryDirectory() as name, session.chdir(name):
+        for kind, project in made.items():
+            session.run("python", "-m", "dockerparallel", "new", kind, f"{kind}-copy")
+            session.install("--no-deps", "--no-build-isolation", f"./{project}")
+        session.run("python", "-m", "dockerparallel", "extensions")
+        for kind, project in made.items():
+            with session.chdir(project):
+                run_pytest(session, part=kind)
 
 
 @nox.session(venv_backend="none")

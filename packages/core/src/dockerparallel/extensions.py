@@ -24,6 +24,10 @@ GROUPS: dict[Kind, str] = {
 }
 
 
+TEMPLATES = "dockerparallel.templates"
+"""Group in which a reference extension names its package, to be copied by ``new``."""
+
+
 class ExtensionInfo(NamedTuple):
     """An installed extension, as its distribution describes it."""
 
@@ -93,6 +97,31 @@ def find_extension(kind: Kind, name: str) -> EntryPoint:
             f"Perhaps: pip install dockerparallel-{name}-{kind}"
         )
     return matches[0]
+
+
+def find_template(kind: Kind) -> tuple[EntryPoint, str]:
+    """Return the entry point of the reference extension of a kind, and its distribution.
+
+    Raises
+    ------
+    ExtensionNotFoundError
+        None is installed.
+    ExtensionConflictError
+        Two distributions offer one; the message names both.
+    """
+    matches = [entry for entry in _unique(entry_points(group=TEMPLATES)) if entry.name == kind]
+    owners = sorted(" ".join(_distribution(entry)) for entry in matches)
+    if len(matches) > 1:
+        raise ExtensionConflictError(
+            f"A template for a {kind} is offered by {' and '.join(owners)}: uninstall one."
+        )
+    if not matches:
+        likely = "local-process-provider" if kind == "provider" else "redis-queue-container"
+        raise ExtensionNotFoundError(
+            f"No extension that can be copied to a new {kind} is installed. Perhaps: "
+            f"pip install dockerparallel-{likely}"
+        )
+    return matches[0], owners[0]
 
 
 def _unique(entries: Any) -> list[EntryPoint]:
