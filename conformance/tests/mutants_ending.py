@@ -23,6 +23,27 @@ class BelievesInItsServer(MemoryProvider):
         return Status.RUNNING if self.seen_running else super().server_status(cluster)
 
 
+class TellsThePassword(MemoryProvider):
+    """Tells how the server was configured, to explain its end."""
+
+    def server_stop_reason(self, cluster: DockerCluster) -> str:
+        return f"{super().server_stop_reason(cluster)} {cluster.static_data()}"
+
+
+class AsksForTheAddress(MemoryProvider):
+    """Asks for the address of the server, whatever it is to do with workers."""
+
+    def set_worker_number(
+        self,
+        cluster: DockerCluster,
+        container: DockerContainer,
+        hardware: DockerHardware,
+        worker_number: int,
+    ) -> None:
+        cluster.server_address_for_workers()
+        super().set_worker_number(cluster, container, hardware, worker_number)
+
+
 class NeedsTheServerToKill(MemoryProvider):
     """Asks the server which workers there are, and ends none without it."""
 
@@ -50,6 +71,15 @@ class LeavesTheServer(MemoryProvider):
             info.role == "worker" and info.status is not Status.STOPPED
             for info in self.listed(cluster)
         ) or super().cluster_exists(cluster)
+
+
+class CannotStopTwice(MemoryProvider):
+    """Passes on that the platform does not find the server that it is to stop."""
+
+    def stop_server(self, cluster: DockerCluster) -> None:
+        if self.server_id is None and cluster.state.stopped:
+            raise ProviderError("not found: the server")
+        super().stop_server(cluster)
 
 
 class CannotCleanUpTwice(MemoryProvider):
@@ -105,6 +135,29 @@ class NotesTheServerLate(MemoryProvider):
         return self.server_status(cluster) is Status.STOPPED
 
 
+class KillsOnlyWhatHasRun(MemoryProvider):
+    """Takes a worker that it has not seen run for none, as it sees them late."""
+
+    def __init__(self, *arguments: Any) -> None:
+        super().__init__(*arguments)
+        self.seen: set[str] = set()
+        self.seen_running: set[str] = set()
+
+    def worker_status(self, cluster: DockerCluster, handles: list[str]) -> list[Status]:
+        found = super().worker_status(cluster, handles)
+        for place, handle in enumerate(handles):
+            if found[place] is Status.RUNNING and handle not in self.seen:
+                found[place] = Status.INITIALIZING
+            elif found[place] is Status.RUNNING:
+                self.seen_running.add(handle)
+            self.seen.add(handle)
+        return found
+
+    def kill_worker_containers(self, cluster: DockerCluster, handles: list[str]) -> list[bool]:
+        super().kill_worker_containers(cluster, [h for h in handles if h in self.seen_running])
+        return [True for _ in handles]
+
+
 class LosesTheHalfStarted(MemoryProvider):
     """Forgets the workers that it had started before an error."""
 
@@ -142,13 +195,17 @@ class MakesTheNetworkOnce(MemoryProvider):
 
 MUTANTS = (
     Mutant("P-31", BelievesInItsServer, timeout=2.0),
-    Mutant("P-32", NeedsTheServerToKill),
-    Mutant("P-33", LeavesStoredData),
-    Mutant("P-33", LeavesTheServer),
+    Mutant("P-31", TellsThePassword),
+    Mutant("P-32", AsksForTheAddress),
+    Mutant("P-32", NeedsTheServerToKill, timeout=2.0),
+    Mutant("P-33", LeavesStoredData, timeout=2.0),
+    Mutant("P-33", LeavesTheServer, timeout=2.0),
+    Mutant("P-34", CannotStopTwice),
     Mutant("P-34", CannotCleanUpTwice),
     Mutant("P-35", CleansUpWhatInitializeMade),
-    Mutant("P-36", NotesTheServerLate),
-    Mutant("P-37", LosesTheHalfStarted),
+    Mutant("P-36", NotesTheServerLate, timeout=2.0),
+    Mutant("P-36", KillsOnlyWhatHasRun, timeout=2.0),
+    Mutant("P-37", LosesTheHalfStarted, timeout=2.0),
     Mutant("P-38", IgnoresDeep),
     Mutant("P-38", CannotCleanUpDeeplyTwice),
     Mutant("P-38", MakesTheNetworkOnce),

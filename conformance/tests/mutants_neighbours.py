@@ -7,7 +7,7 @@ from typing import Any
 from memory_provider import MemoryProvider
 from mutation import Mutant
 
-from dockerparallel import DockerCluster, Status, WorkerNumbers
+from dockerparallel import DockerCluster, DockerContainer, Status, WorkerNumbers, exported
 
 
 class FindsOnlyItsOwn(MemoryProvider):
@@ -66,6 +66,20 @@ class StopsNeighbours(MemoryProvider):
             self.kill([info.id for info in servers if info.cluster_name.startswith(name)])
 
 
+class ForgetsNeighbours(MemoryProvider):
+    """Knows clusters by what is stored, and removes what has a name that begins with ours."""
+
+    def cluster_exists(self, cluster: DockerCluster) -> bool:
+        return self.cloud.get(self.cluster_name(cluster)) is not None
+
+    def cleanup(self, cluster: DockerCluster, deep: bool = False) -> None:
+        name = self.cluster_name(cluster)
+        for other in self.cloud.cluster_names():
+            if other.startswith(name):
+                self.cloud.delete(other)
+        super().cleanup(cluster, deep=deep)
+
+
 class ShowsThePassword(MemoryProvider):
     """Writes the password into its repr."""
 
@@ -87,6 +101,37 @@ class NamesWorkersBySecrets(MemoryProvider):
         return [f"{name} {secrets}" for name in super().worker_names(cluster)]
 
 
+class LogsSecrets(MemoryProvider):
+    """Logs in every detail what it starts."""
+
+    def run_container(
+        self,
+        cluster: DockerCluster,
+        container: DockerContainer,
+        role: str,
+        handle: str,
+        workers: int,
+    ) -> None:
+        cluster.logger.debug("Running %s with %s", handle, container.full_environment())
+        super().run_container(cluster, container, role, handle, workers)
+
+
+class DescribesWithPassword(MemoryProvider):
+    """Exports what it has stored."""
+
+    @exported
+    def describe(self, cluster: DockerCluster, indent: int = 0) -> dict[str, object]:
+        return self.stored_data(cluster)
+
+
+class FindsTheServerAlone(MemoryProvider):
+    """Looks for a cluster's server, and takes workers without one for nothing."""
+
+    def cluster_exists(self, cluster: DockerCluster) -> bool:
+        found = self.cloud.containers(self.cluster_name(cluster), "server")
+        return any(info.status is not Status.STOPPED for info in found)
+
+
 class CountsNoneWithoutServer(MemoryProvider):
     """Says that there are no workers where there is no server."""
 
@@ -102,7 +147,11 @@ MUTANTS = (
     Mutant("P-26", IgnoresCase),
     Mutant("P-27", CountsNeighbours, timeout=3.0),
     Mutant("P-28", StopsNeighbours, timeout=3.0),
+    Mutant("P-28", ForgetsNeighbours),
     Mutant("P-29", ShowsThePassword),
     Mutant("P-29", NamesWorkersBySecrets),
+    Mutant("P-29", LogsSecrets),
+    Mutant("P-29", DescribesWithPassword),
+    Mutant("P-30", FindsTheServerAlone),
     Mutant("P-30", CountsNoneWithoutServer),
 )

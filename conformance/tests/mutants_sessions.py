@@ -6,6 +6,7 @@ import atexit
 import contextlib
 import threading
 import weakref
+from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
 from memory_cloud import CloudAddress, CloudError, ContainerInfo
@@ -17,6 +18,7 @@ from dockerparallel import (
     DockerContainer,
     DockerHardware,
     ProviderError,
+    ServerAddress,
     Status,
     WorkerNumbers,
 )
@@ -48,6 +50,33 @@ class KnowsOneHandle(MemoryProvider):
     def stop_server(self, cluster: DockerCluster) -> None:
         if self.handle is None or self.handle() is cluster:
             super().stop_server(cluster)
+
+
+class KnowsHandlesByNumber(MemoryProvider):
+    """Finds its server by the handle that it has started it with."""
+
+    servers: dict[int, str] | None = None
+
+    def run_server(
+        self, cluster: DockerCluster, container: DockerContainer, hardware: DockerHardware
+    ) -> None:
+        super().run_server(cluster, container, hardware)
+        self.servers = {id(cluster): str(self.server_id)}
+
+    def stop_server(self, cluster: DockerCluster) -> None:
+        if self.server_id is not None and self.servers is not None:
+            self.kill([self.servers[id(cluster)]])
+            self.server_id = None
+
+
+class EndsInThreads(MemoryProvider):
+    """Ends containers at the same time, each from a thread."""
+
+    def kill(self, handles: list[str]) -> list[bool]:
+        with ThreadPoolExecutor() as pool:
+            return list(
+                pool.map(lambda handle: super(EndsInThreads, self).kill([handle])[0], handles)
+            )
 
 
 class DoesNothingAtExit(MemoryProvider):
@@ -100,6 +129,29 @@ class LosesAWorker(MemoryProvider):
         super().take_workers(workers[1:])
 
 
+class CountsContainers(MemoryProvider):
+    """Takes each container that it finds for one worker."""
+
+    def take_workers(self, living: list[ContainerInfo]) -> None:
+        super().take_workers([])
+        self.add_worker_handles([info.id for info in living if info.role == "worker"])
+
+
+class RemembersTheAddress(MemoryProvider):
+    """Remembers where its server is, and does not ask the platform."""
+
+    address = ServerAddress()
+
+    def run_server(
+        self, cluster: DockerCluster, container: DockerContainer, hardware: DockerHardware
+    ) -> None:
+        super().run_server(cluster, container, hardware)
+        self.address = super().server_address(cluster)
+
+    def server_address(self, cluster: DockerCluster) -> ServerAddress:
+        return self.address
+
+
 class EndsWhatItTakesOver(MemoryProvider):
     """Ends the workers of the other session, and goes on counting them."""
 
@@ -113,6 +165,22 @@ class EndsWhatItTakesOver(MemoryProvider):
     def worker_status(self, cluster: DockerCluster, handles: list[str]) -> list[Status]:
         found = zip(handles, super().worker_status(cluster, handles), strict=True)
         return [Status.RUNNING if handle in self.taken else status for handle, status in found]
+
+
+class StopsWhatItHasStarted(MemoryProvider):
+    """Stops a server only where it has started one itself."""
+
+    has_started = False
+
+    def run_server(
+        self, cluster: DockerCluster, container: DockerContainer, hardware: DockerHardware
+    ) -> None:
+        self.has_started = True
+        super().run_server(cluster, container, hardware)
+
+    def stop_server(self, cluster: DockerCluster) -> None:
+        if self.has_started:
+            super().stop_server(cluster)
 
 
 class ForgetsTheHandles(MemoryProvider):
@@ -162,14 +230,19 @@ class StartsAServerBeside(MemoryProvider):
 
 MUTANTS = (
     Mutant("P-39", KeepsTheHandle),
-    Mutant("P-40", KnowsOneHandle),
-    Mutant("P-41", DoesNothingAtExit),
+    Mutant("P-40", KnowsOneHandle, timeout=3.0),
+    Mutant("P-40", KnowsHandlesByNumber),
+    Mutant("P-41", DoesNothingAtExit, timeout=4.0),
+    Mutant("P-41", EndsInThreads, timeout=4.0),
     Mutant("P-42", KillsAtExit),
     Mutant("P-43", LosesThePassword),
     Mutant("P-43", LosesTheEnvironment),
     Mutant("P-43", LosesAWorker),
+    Mutant("P-43", CountsContainers),
+    Mutant("P-44", RemembersTheAddress),
     Mutant("P-44", EndsWhatItTakesOver, timeout=4.0),
     Mutant("P-45", ForgetsTheHandles, timeout=4.0),
+    Mutant("P-45", StopsWhatItHasStarted, timeout=4.0),
     Mutant("P-46", NeedsAServerOfItsOwn),
     Mutant("P-46", StartsAServerBeside),
 )
