@@ -54,8 +54,8 @@ def deregister(state: ClusterState) -> None:
 def deregister_all() -> None:
     """Close all executors, for instance those that a broken container has left."""
     with _lock:
-        for item in list(_registrations):
-            deregister(item.state)
+        while _registrations:
+            deregister(_registrations[-1].state)
 
 
 def current_executor() -> MemoryExecutor:

@@ -173,6 +173,17 @@ def test_a_dead_worker_comes_back_and_its_task_is_done(make: Make, cloud: CloudA
     assert dying.id not in [info.id for info in cloud.containers(name)], "it is forgotten"
 
 
+def test_an_idle_worker_that_has_died_costs_no_task_an_attempt(
+    make: Make, cloud: CloudAddress
+) -> None:
+    cluster = started(make())
+    workers_of(cluster, 2)
+    cloud.crash([cloud.containers(cluster.config.job_queue_name, "worker")[0].id])
+    cluster.worker_container.attempts = 1
+    with cluster.worker_container.executor() as executor:
+        assert list(executor.map(abs, range(10))) == list(range(10))
+
+
 def test_a_task_that_kills_its_workers_is_given_up(make: Make) -> None:
     cluster = started(make())
     cluster.worker_container.attempts = 1
@@ -217,8 +228,10 @@ def test_a_cluster_whose_server_has_died_starts_again(make: Make, cloud: CloudAd
     cluster = started(make())
     old = current_executor()
     (server,) = cloud.containers(cluster.config.job_queue_name, "server")
-    cloud.crash([server.id])
-    assert old.broken
+    # Known at once, also while the receiving thread cannot look.
+    with old._calls._lock:
+        cloud.crash([server.id])
+        assert old.broken
     assert not cluster.is_server_running()
     # They go on without it, and know only the old one.
     cluster.set_worker_number(0)
