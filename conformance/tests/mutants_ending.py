@@ -206,7 +206,7 @@ MUTANTS = (
     Mutant("P-36", NotesTheServerLate, timeout=2.0),
     Mutant("P-36", KillsOnlyWhatHasRun, timeout=2.0),
     Mutant("P-37", LosesTheHalfStarted, timeout=2.0),
-    Mutant("P-38", IgnoresDeep),
+    Mutant("P-38", IgnoresDeep, timeout=2.0),
     Mutant("P-38", CannotCleanUpDeeplyTwice),
     Mutant("P-38", MakesTheNetworkOnce),
 )

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import time
 import traceback
+import warnings
 from collections.abc import Callable, Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, field
 from typing import Any, NoReturn, TypeVar
 
@@ -312,7 +313,9 @@ class Subject:
         self.stages.begin_check()
         kept = False
         try:
-            with self.bounded():
+            with warnings.catch_warnings(), self.bounded():
+                # Of a handle that the check drops: its cluster is ended once more below.
+                warnings.filterwarnings("ignore", "Stopping the cluster", RuntimeWarning)
                 yield
             kept = True
         except pytest.skip.Exception:
@@ -330,10 +333,12 @@ class Subject:
                 f"{promise.number}: {type(error).__name__}: {error}"
             ) from error
         finally:
-            if not kept:
-                self.stages.give_up_used()
-            while self._states:
-                end(self._states.pop(), self.timeout)
+            # A stack goes on where one of them raises, as a warning does that is made an error.
+            with ExitStack() as ending:
+                while self._states:
+                    ending.callback(end, self._states.pop(), self.timeout)
+                if not kept:
+                    ending.callback(self.stages.give_up_used)
 
     @contextmanager
     def bounded(self) -> Iterator[None]:

@@ -2,12 +2,19 @@
 
 from __future__ import annotations
 
-from typing import Any, NoReturn
+import functools
+from collections.abc import Callable
+from typing import Any
 
-from dockerparallel import Capability, DockerCluster, DockerContainer, Endpoint
+from dockerparallel import Capability, DockerCluster, DockerContainer
+from dockerparallel.state import extension_call
 from dockerparallel_conformance.disguise import disguised
 from dockerparallel_conformance.promises import promise
-from dockerparallel_conformance.provider_checks.server import answers
+from dockerparallel_conformance.provider_checks.leftovers import (
+    fail_as_planted,
+    require_gone,
+    require_undone,
+)
 from dockerparallel_conformance.subject import PACKED_LIMIT, Subject
 
 
@@ -78,14 +85,17 @@ class EndingPromises:
         """
         cluster = _stopped(subject)
         cluster.stop()
-        provider, container = cluster.state.provider, cluster.state.worker_container
-        with cluster.state.lock:
-            for _ in range(2):
-                provider.set_worker_number(
-                    cluster, container.copy(), cluster.config.worker_hardware, 0
-                )
-                provider.stop_server(cluster)
-                provider.cleanup(cluster, deep=False)
+        with extension_call(cluster) as state:
+            container, hardware = state.worker_container.copy(), state.config.worker_hardware
+            steps = {
+                "set_worker_number(0)": lambda: state.provider.set_worker_number(
+                    cluster, container, hardware, 0
+                ),
+                "stop_server()": lambda: state.provider.stop_server(cluster),
+                "cleanup()": lambda: state.provider.cleanup(cluster, deep=False),
+            }
+            for step, repeat in [*steps.items(), *steps.items()]:
+                _require_harmless(subject, f"{step} of what was stopped", repeat)
 
     @promise("P-35")
     def test_p35_a_stopped_cluster_starts_again(self, subject: Subject) -> None:
@@ -115,8 +125,8 @@ class EndingPromises:
         begun, so that ``stop_server``, ``set_worker_number(0)`` and ``cleanup`` find it.
         """
         for method in ("configure_worker_env", "register_parallel_backend"):
-            container = disguised(subject.worker_container, **{method: _refuse})
-            failed = _require_undone(subject, container, 2, f"start() failed in {method}()")
+            container = disguised(subject.worker_container, **{method: fail_as_planted})
+            failed = require_undone(subject, container, 2, f"start() failed in {method}()")
             subject.require(failed, f"start() hides the error that {method}() has raised")
 
     @promise("P-37", Capability.SHARED_CONTAINERS)
@@ -135,12 +145,12 @@ class EndingPromises:
             calls.append(number)
             if calls.count(PACKED_LIMIT) > 1:
                 # The first container of that size runs now, unless all are configured first.
-                _refuse()
+                fail_as_planted()
             return original.configure_worker_env(self, cluster, number)
 
         container = disguised(subject.worker_container, configure_worker_env=configure)
         container.max_worker_num = PACKED_LIMIT
-        failed = _require_undone(
+        failed = require_undone(
             subject, container, 2 * PACKED_LIMIT, "start() failed at the second worker container"
         )
         if not failed:
@@ -164,10 +174,16 @@ class EndingPromises:
         if not shared:
             subject.note("no list_shared_resources: only repetition and a new start were seen")
         cluster.stop()
-        for deep in (False, True, True):
-            cluster.cleanup(deep=deep)
-        left = subject.hooks.list_shared_resources(cluster)
-        subject.require(not left, f"cleanup(deep=True) has left {left}")
+        for time, deep in (("second", False), ("third", True), ("fourth", True)):
+            step = f"cleanup(deep={deep}), the {time} clean-up of all,"
+            _require_harmless(subject, step, functools.partial(cluster.cleanup, deep=deep))
+        subject.wait_until(
+            lambda: not subject.hooks.list_shared_resources(cluster),
+            lambda: (
+                "nothing is left after cleanup(deep=True); there are "
+                f"{subject.hooks.list_shared_resources(cluster)}"
+            ),
+        )
         subject.start(cluster, 1)
         cluster.stop()
 
@@ -190,56 +206,8 @@ def _stopped(subject: Subject) -> DockerCluster:
     return cluster
 
 
-def _refuse(*_args: Any, **_kwargs: Any) -> NoReturn:
-    raise ArithmeticError("a failure that the conformance suite has planted")
-
-
-def _require_undone(
-    subject: Subject, container: DockerContainer, worker_number: int, what: str
-) -> bool:
-    """Start a cluster with a container that fails, and require that nothing is left of it.
-
-    Returns whether it has failed.
-    """
-    cluster = subject.cluster(worker_container=container, worker_number=worker_number)
-    endpoints: list[Endpoint] = []
-    server_address = cluster.state.provider.server_address
-
-    def note_address(asking: DockerCluster) -> Any:
-        address = server_address(asking)
-        if address.public_ip is not None:
-            port = address.public_port or asking.config.server_port
-            endpoints.append(Endpoint(address.public_ip, port))
-        return address
-
-    cluster.state.provider.server_address = note_address  # type: ignore[method-assign, assignment]
+def _require_harmless(subject: Subject, step: str, repeat: Callable[[], None]) -> None:
     try:
-        cluster.start()
-    except ArithmeticError:
-        # The planted failure, as it was raised.
-        require_gone(subject, cluster, endpoints[0] if endpoints else None, what)
-        return True
-    return False
-
-
-def require_gone(
-    subject: Subject, cluster: DockerCluster, endpoint: Endpoint | None, after: str
-) -> None:
-    """Require that nothing of the cluster is left, and that its server no longer answers.
-
-    Waits for it: a platform may go on listing for a while what costs nothing any more, and a
-    worker need only be on its way.
-    """
-    subject.wait_until(
-        lambda: not subject.hooks.list_resources(cluster),
-        lambda: f"nothing is left after {after}; there are {subject.hooks.list_resources(cluster)}",
-    )
-    other = subject.cluster(cluster.config.job_queue_name)
-    subject.wait_until(
-        lambda: not other.exists(), f"exists() is False for another handle after {after}"
-    )
-    if endpoint is not None:
-        subject.wait_until(
-            lambda: not answers(endpoint),
-            f"{endpoint.host}:{endpoint.port} no longer answers after {after}",
-        )
+        repeat()
+    except Exception as error:  # noqa: BLE001 - whatever it is, it is told
+        subject.fail(f"{step} raises {type(error).__name__}: {error}")

@@ -10,7 +10,7 @@ from typing import Any
 
 from dockerparallel import Capability, DockerCluster, Endpoint, ExternalServer
 from dockerparallel_conformance.promises import promise
-from dockerparallel_conformance.provider_checks.ending import require_gone
+from dockerparallel_conformance.provider_checks.leftovers import require_gone
 from dockerparallel_conformance.provider_checks.server import answers
 from dockerparallel_conformance.subject import Subject
 
