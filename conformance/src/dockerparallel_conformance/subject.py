@@ -18,6 +18,7 @@ from dockerparallel import (
     DockerCluster,
     DockerContainer,
     DockerHardware,
+    ExternalServer,
     Status,
     WorkerNumbers,
 )
@@ -87,6 +88,8 @@ class Subject:
     secret: str = field(default="conformance-secret-of-a-user", repr=False)
     notes: list[str] = field(default_factory=list)
     _states: list[ClusterState] = field(default_factory=list)
+    # Closed outside the time limit, which must not interrupt the removal of a container.
+    _outside: ExitStack = field(default_factory=ExitStack)
     _deadline: float = 0.0
 
     # What a check may say -------------------------------------------------------------------
@@ -246,6 +249,16 @@ class Subject:
             self.skip(f"a fresh interpreter cannot have {error}")
         return cluster, answer
 
+    def outside_server(self) -> ExternalServer:
+        """Return a server that runs outside any cluster, until the check is over."""
+        if self.hooks.external_server is None:
+            self.skip("there is no external server: give the fixture external_server")
+        running = self._outside.enter_context(self.hooks.external_server())
+        if isinstance(running, ExternalServer):
+            return running
+        self.note(f"the server ran {running.how}")
+        return running.server
+
     def probed_container(self) -> DockerContainer:
         """Return a copy of the author's container with a variable and a secret of a user's."""
         container = self.worker_container.copy()
@@ -335,6 +348,7 @@ class Subject:
         finally:
             # A stack goes on where one of them raises, as a warning does that is made an error.
             with ExitStack() as ending:
+                ending.callback(self._outside.close)
                 while self._states:
                     ending.callback(end, self._states.pop(), self.timeout)
                 if not kept:

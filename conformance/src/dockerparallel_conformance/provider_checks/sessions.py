@@ -8,7 +8,7 @@ import warnings
 import weakref
 from typing import Any
 
-from dockerparallel import Capability, DockerCluster, Endpoint, ExternalServer
+from dockerparallel import Capability, DockerCluster, Endpoint
 from dockerparallel_conformance.promises import promise
 from dockerparallel_conformance.provider_checks.leftovers import require_gone
 from dockerparallel_conformance.provider_checks.server import answers
@@ -156,27 +156,20 @@ class SessionPromises:
         by the address that it remembers instead of the one that the container was given. Where
         no worker can reach a server on this machine, override the fixture ``external_server``.
         """
-        outside = subject.hooks.external_server
-        if outside is None:
-            subject.skip("there is no external server: give the fixture external_server")
-        with outside() as running:
-            server = running if isinstance(running, ExternalServer) else running.server
-            if not isinstance(running, ExternalServer):
-                subject.note(f"the server ran {running.how}")
-            cluster = subject.cluster(private_server=server)
-            started = _watch_run_server(cluster)
-            subject.start(cluster, subject.worker_number)
-            endpoint = cluster.server_address_for_client()
-            seen = subject.identities(cluster, subject.worker_number)
-            subject.require(
-                len(seen) == subject.worker_number,
-                f"{subject.worker_number} worker(s) were asked for, and tasks ran on "
-                f"{sorted(seen)}",
-            )
-            cluster.stop()
-            subject.require(not started, "run_server() was called beside an external server")
-            subject.require(answers(endpoint), "the external server is gone after stop()")
-            require_gone(subject, cluster, None, "stop()")
+        server = subject.outside_server()
+        cluster = subject.cluster(private_server=server)
+        started = _watch_run_server(cluster)
+        subject.start(cluster, subject.worker_number)
+        endpoint = cluster.server_address_for_client()
+        seen = subject.identities(cluster, subject.worker_number)
+        subject.require(
+            len(seen) == subject.worker_number,
+            f"{subject.worker_number} worker(s) were asked for, and tasks ran on {sorted(seen)}",
+        )
+        cluster.stop()
+        subject.require(not started, "run_server() was called beside an external server")
+        subject.require(answers(endpoint), "the external server is gone after stop()")
+        require_gone(subject, cluster, None, "stop()")
 
 
 def _start_and_drop(
