@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import gc
 import secrets
 import warnings
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from typing import Any
 
 from dockerparallel import DockerCluster
@@ -81,7 +83,7 @@ def end(state: ClusterState, timeout: float, *, take_over: bool = False) -> None
     with warnings.catch_warnings(record=True) as caught:
         warnings.simplefilter("always")
         try:
-            with time_limit(timeout):
+            with _no_collection(), time_limit(timeout):
                 cluster = DockerCluster.from_state(state)
                 if take_over and not state.active:
                     _take_over(cluster)
@@ -104,6 +106,18 @@ def _take_over(cluster: DockerCluster) -> None:
             cluster.reconnect()
     except Exception as error:  # noqa: BLE001 - what was taken over before it can be stopped
         warnings.warn(f"it could not be taken over: {error}", ConformanceWarning, stacklevel=2)
+
+
+@contextmanager
+def _no_collection() -> Iterator[None]:
+    """Keep the collector from finding a dropped handle, which would stop its cluster meanwhile."""
+    enabled = gc.isenabled()
+    gc.disable()
+    try:
+        yield
+    finally:
+        if enabled:
+            gc.enable()
 
 
 def unique_name(prefix: str) -> str:
