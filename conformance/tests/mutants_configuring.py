@@ -46,7 +46,7 @@ class MakesOneServerForAll(MemoryWorkerContainer):
 
 class _ServerOnItsOwnPort(MemoryServerContainer):
     def server_environment(self, cluster: DockerCluster) -> dict[str, str]:
-        return {**super().server_environment(cluster), PORT: "8888"}
+        return {**super().server_environment(cluster), PORT: "18888"}
 
 
 class IgnoresThePort(MemoryWorkerContainer):
