@@ -6,6 +6,7 @@ import dataclasses
 import sys
 from abc import ABC, abstractmethod
 from collections.abc import Mapping
+from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar, Self
 
 from dockerparallel.capability import Capability
@@ -128,6 +129,31 @@ class DockerContainer(Exporting, ABC):
         parallel = sys.modules["joblib.parallel"]
         builtin = "loky" if "loky" in parallel.BACKENDS else "threading"
         joblib.register_parallel_backend(builtin, parallel.BACKENDS[builtin], make_default=True)
+
+    def write_build_context(self, folder: Path) -> dict[str, str] | None:
+        """Write what ``image`` is built of, for a provider whose engine lacks it.
+
+        Called by a provider that can build images, before it starts the first container of an
+        image that is not there, and by nobody where the image is there. It may block, for as long
+        as it takes to collect the files.
+
+        Parameters
+        ----------
+        folder
+            An empty folder. It gets a ``Dockerfile`` and all that this copies.
+
+        Returns
+        -------
+        dict of str or None
+            The build arguments. ``None`` (the default), with nothing written, says that the image
+            is not this container's to build: it must be pulled.
+
+        Raises
+        ------
+        DockerParallelError
+            The image is this container's to build, and something that it is made of is missing.
+        """
+        return None
 
     def server_container(self) -> DockerContainer:
         """Return the server container that belongs to this worker container.
