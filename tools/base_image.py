@@ -22,7 +22,15 @@ from pathlib import Path
 
 from tools.docker_engine import engine_answers, os_release
 
-PACKAGES = ("ca-certificates", "python3", "python3-venv", "redis-server", "tini")
+PACKAGES = (
+    "ca-certificates",
+    # For the tests of an engine on another machine, reached by ssh.
+    "openssh-server",
+    "python3",
+    "python3-venv",
+    "redis-server",
+    "tini",
+)
 RECIPE_LABEL = "dockerparallel.recipe"
 SETTINGS = ("ENV LANG=C.UTF-8", 'CMD ["python3"]')
 BUILD_SECONDS = 900.0

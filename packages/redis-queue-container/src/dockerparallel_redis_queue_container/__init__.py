@@ -14,6 +14,7 @@ from dockerparallel_redis_queue_container.container import (
 )
 from dockerparallel_redis_queue_container.errors import (
     CodeShippingError,
+    ImageBuildError,
     ModuleNotOnWorkerError,
     NotAQueueServerError,
     PackageInstallError,
@@ -37,6 +38,7 @@ __all__ = [
     "ClusterExecutor",
     "ClusterFuture",
     "CodeShippingError",
+    "ImageBuildError",
     "ModuleNotOnWorkerError",
     "NotAQueueServerError",
     "PackageInstallError",

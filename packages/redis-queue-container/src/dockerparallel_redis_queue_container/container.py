@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import dataclasses
 import json
-import sys
 from collections.abc import Iterable
+from pathlib import Path
 from typing import TYPE_CHECKING, Any, Self
 
 from dockerparallel import DockerContainer, exported
@@ -13,8 +13,8 @@ from dockerparallel.context import current_cluster
 from dockerparallel.errors import InvalidTypeError, NoCurrentClusterError
 from dockerparallel.validation import check_int
 from dockerparallel_redis_queue_container import registration, settings
-from dockerparallel_redis_queue_container._version import __version__
 from dockerparallel_redis_queue_container.executor import ClusterExecutor
+from dockerparallel_redis_queue_container.image_build import DEFAULT_IMAGE, ImageBuild, is_ours
 from dockerparallel_redis_queue_container.joblib_backend import BACKEND_NAME
 from dockerparallel_redis_queue_container.registering import (
     RegistrationOptions,
@@ -29,11 +29,6 @@ from dockerparallel_redis_queue_container.stats import cluster_stats
 
 if TYPE_CHECKING:
     from dockerparallel import DockerCluster
-
-DEFAULT_IMAGE = (
-    f"dockerparallel/redis-queue:{__version__}-py{sys.version_info.major}.{sys.version_info.minor}"
-)
-"""Image of both containers: this version, with the minor version of the client's Python."""
 
 _UNITS_PER_CORE = 1024
 
@@ -67,6 +62,14 @@ class RedisQueueServerContainer(DockerContainer):
     def configure_worker_env(self, cluster: DockerCluster, worker_number: int) -> Self:
         """Refuse: this container runs no workers."""
         raise _wrong_role("worker_container", "RedisQueueWorkerContainer")
+
+    def write_build_context(self, folder: Path) -> dict[str, str] | None:
+        """Write what the image is built of, where it is one of ``dockerparallel/redis-queue``.
+
+        The variables ``DOCKERPARALLEL_BASE_IMAGE`` and ``DOCKERPARALLEL_WHEELHOUSE`` of the client
+        choose the base and the wheels; see :meth:`DockerContainer.write_build_context`.
+        """
+        return ImageBuild.from_environment().write(folder) if is_ours(self.image) else None
 
     def register_parallel_backend(self, cluster: DockerCluster, **options: Any) -> None:
         """Refuse: the worker container has the backend."""
@@ -184,6 +187,14 @@ class RedisQueueWorkerContainer(DockerContainer):
                 f"Deregistering the redis-queue backend takes no options, not {sorted(options)}."
             )
         registration.drop(cluster.state)
+
+    def write_build_context(self, folder: Path) -> dict[str, str] | None:
+        """Write what the image is built of, where it is one of ``dockerparallel/redis-queue``.
+
+        The variables ``DOCKERPARALLEL_BASE_IMAGE`` and ``DOCKERPARALLEL_WHEELHOUSE`` of the client
+        choose the base and the wheels; see :meth:`DockerContainer.write_build_context`.
+        """
+        return ImageBuild.from_environment().write(folder) if is_ours(self.image) else None
 
     def check(self) -> None:
         """Refuse fields that no worker could run; see :meth:`DockerContainer.check`."""

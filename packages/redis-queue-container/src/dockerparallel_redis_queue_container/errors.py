@@ -19,6 +19,7 @@ would catch::
     +-- WorkerDiedError              concurrent.futures.BrokenExecutor
     +-- PackageInstallError          RuntimeError
     +-- WorkerStartError             RuntimeError
+    +-- ImageBuildError              RuntimeError
 
 ``RemoteTraceback`` is no error of ours: it only carries the text of a traceback that was made on
 a worker, as the ``__cause__`` of the exception that arrived from there.
@@ -33,6 +34,7 @@ from dockerparallel.errors import BackendError, DockerParallelError
 
 __all__ = [
     "CodeShippingError",
+    "ImageBuildError",
     "ModuleNotOnWorkerError",
     "NotAQueueServerError",
     "PackageInstallError",
@@ -131,6 +133,10 @@ class PackageInstallError(DockerParallelError, RuntimeError):
 
 class WorkerStartError(DockerParallelError, RuntimeError):
     """Worker processes could not be started, or ended again and again before they were ready."""
+
+
+class ImageBuildError(DockerParallelError, RuntimeError):
+    """The image of the containers could not be built."""
 
 
 class RemoteTraceback(Exception):  # noqa: N818  # the text of a traceback, not an error
