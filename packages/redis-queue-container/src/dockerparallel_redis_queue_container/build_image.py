@@ -126,7 +126,9 @@ def _command(
 ) -> list[str]:
     arguments = [f"--build-arg={name}={value}" for name, value in build.arguments().items()]
     labels = [f"--label={label}" for label in options.label]
-    return [docker, "build", f"--tag={options.tag}", *arguments, *labels, str(folder)]
+    # A container that a failed step leaves would keep the image that it was made of.
+    start = [docker, "build", "--force-rm", f"--tag={options.tag}"]
+    return [*start, *arguments, *labels, str(folder)]
 
 
 def _run(command: list[str], timeout: float) -> None:

@@ -13,6 +13,7 @@ import time
 from collections.abc import Iterator
 from dataclasses import dataclass
 
+from dockerparallel_redis_queue_container.memory_limit import over_the_limit
 from dockerparallel_redis_queue_container.worker import READY
 
 
@@ -67,9 +68,10 @@ def dead_processes() -> Iterator[tuple[int, int]]:
         yield pid, status
 
 
-def ending(code: int) -> str:
-    """Describe an exit code, which is negative after a signal."""
-    return f"exit code {code}" if code >= 0 else signal.Signals(-code).name
+def ending(code: int, memory_limit: int | None = None) -> str:
+    """Describe an exit code, which is negative after a signal, and the limit that led to it."""
+    how = f"exit code {code}" if code >= 0 else signal.Signals(-code).name
+    return how if memory_limit is None else f"{how}, {over_the_limit(memory_limit)}"
 
 
 def new_worker_id() -> str:

@@ -112,6 +112,9 @@ class WorkerDiedError(DockerParallelError, BrokenExecutor):
         The exit code of the last worker, where its supervisor saw it end by itself.
     signal_number : int, optional
         The signal that ended the last worker, where its supervisor saw that.
+    memory_limit : int, optional
+        The limit of the container's memory, in bytes, where the kernel ended the last worker for
+        it.
     """
 
     def __init__(
@@ -120,11 +123,13 @@ class WorkerDiedError(DockerParallelError, BrokenExecutor):
         attempts: int = 0,
         exit_code: int | None = None,
         signal_number: int | None = None,
+        memory_limit: int | None = None,
     ) -> None:
         super().__init__(message)
         self.attempts = attempts
         self.exit_code = exit_code
         self.signal_number = signal_number
+        self.memory_limit = memory_limit
 
 
 class PackageInstallError(DockerParallelError, RuntimeError):

@@ -25,6 +25,7 @@ from dockerparallel_redis_queue_container.errors import (
     WorkerDiedError,
 )
 from dockerparallel_redis_queue_container.exception_copies import RAISED_BY_VALUES, pickle_exception
+from dockerparallel_redis_queue_container.memory_limit import over_the_limit
 from dockerparallel_redis_queue_container.module_origins import find_origin, is_fixed
 from dockerparallel_redis_queue_container.serialization import PICKLE_PROTOCOL
 
@@ -84,6 +85,7 @@ def worker_died(
     *,
     exit_code: int | None = None,
     signal_number: int | None = None,
+    memory_limit: int | None = None,
     log_tail: str = "",
 ) -> bytes:
     """Make the outcome of a task that was given up because its workers died.
@@ -96,6 +98,8 @@ def worker_died(
         The exit code of the last worker, where it is known.
     signal_number
         The signal that ended the last worker, where it is known.
+    memory_limit
+        The limit of the container's memory, in bytes, where the last worker was killed for it.
     log_tail
         The end of the last worker's log, where it is known.
 
@@ -105,18 +109,25 @@ def worker_died(
         For `load`, which gives a `WorkerDiedError` with these attributes.
     """
     how = "was lost"
+    advice = (
+        "Look for what the task does to its process (memory, native code, os._exit) in the log of "
+        "the worker."
+    )
+    if memory_limit is not None:
+        advice = "Let a task need less, or give the workers more (worker_memory)."
     if signal_number is not None:
         how = f"was ended by {_signal_name(signal_number)}"
+        if memory_limit is not None:
+            how += f" {over_the_limit(memory_limit)}"
     elif exit_code is not None:
         how = f"ended with exit code {exit_code}"
     message = (
         f"The task was given up after {attempts} attempts, because each time the worker that ran "
-        f"it died; the last one {how}. Look for what the task does to its process (memory, "
-        "native code, os._exit) in the log of the worker."
+        f"it died; the last one {how}. {advice}"
     )
     if log_tail:
         message += f" The end of that log:\n{log_tail}"
-    return _pack(WorkerDiedError(message, attempts, exit_code, signal_number), "")
+    return _pack(WorkerDiedError(message, attempts, exit_code, signal_number, memory_limit), "")
 
 
 def load(blob: bytes) -> tuple[bool, Any]:

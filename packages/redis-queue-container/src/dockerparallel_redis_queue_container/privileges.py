@@ -5,13 +5,14 @@ from __future__ import annotations
 import logging
 import os
 import pwd
-from collections.abc import MutableMapping
+from collections.abc import Collection, MutableMapping
 from dataclasses import dataclass
 
+from dockerparallel_redis_queue_container import secret_files
 from dockerparallel_redis_queue_container.errors import SettingsError
 
 RUN_AS = "DOCKERPARALLEL_RUN_AS"
-"""Environment variable with the user that workers run as: a name, ``uid`` or ``uid:gid``.
+"""Environment variable with the user to run as: a name, ``uid`` or ``uid:gid``.
 
 An image sets it, so that the container can install packages as root and run tasks as another.
 """
@@ -27,19 +28,27 @@ class _Account:
     home: str
 
 
-def drop(environ: MutableMapping[str, str] | None = None) -> None:
+def drop(
+    environ: MutableMapping[str, str] | None = None,
+    *,
+    hidden_secrets: Collection[str] | None = None,
+) -> None:
     """Become the user that `RUN_AS` names, for good.
 
     Called by the supervisor after the installation and after it has read its secrets, and before
-    workers start. User, group and supplementary groups change, and ``HOME``, ``USER`` and
-    ``LOGNAME`` with them; where the new user may not enter the working directory, it becomes the
-    new home or ``/``. Nothing happens where the variable is not set, or where the process does not
-    run as root: it has no rights to give up then. For a process with one thread.
+    workers start; and by the server program before it becomes the server. User, group and
+    supplementary groups change, and ``HOME``, ``USER`` and ``LOGNAME`` with them; where the new
+    user may not enter the working directory, it becomes the new home or ``/``. Nothing happens
+    where the variable is not set, or where the process does not run as root: it has no rights to
+    give up then. For a process with one thread.
 
     Parameters
     ----------
     environ
         Where the variable is looked up and the new ones are set; ``os.environ`` by default.
+    hidden_secrets
+        The secrets that the new user is not to read, of those that the provider has put into
+        files; it may read all others then. ``None`` leaves all as they are.
 
     Raises
     ------
@@ -55,6 +64,8 @@ def drop(environ: MutableMapping[str, str] | None = None) -> None:
     account = _find_account(wanted)
     if account.uid == 0 or account.gid == 0:
         raise SettingsError(f"{RUN_AS}={wanted!r} is root: name an unprivileged user.")
+    if hidden_secrets is not None:
+        secret_files.hand_over(account.uid, account.gid, hidden_secrets, variables)
     if account.name:
         os.initgroups(account.name, account.gid)
     else:
@@ -66,7 +77,7 @@ def drop(environ: MutableMapping[str, str] | None = None) -> None:
     variables["USER"] = variables["LOGNAME"] = account.name or str(account.uid)
     if not os.access(".", os.X_OK):
         os.chdir(account.home if os.access(account.home, os.X_OK) else "/")
-    _logger.info("Workers run as %s (%d:%d).", variables["USER"], account.uid, account.gid)
+    _logger.info("Going on as %s (%d:%d).", variables["USER"], account.uid, account.gid)
 
 
 def _find_account(wanted: str) -> _Account:

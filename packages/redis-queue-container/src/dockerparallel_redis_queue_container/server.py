@@ -5,7 +5,7 @@ from __future__ import annotations
 import logging
 import os
 
-from dockerparallel_redis_queue_container import settings
+from dockerparallel_redis_queue_container import privileges, settings
 from dockerparallel_redis_queue_container.embedded import find_server_program
 from dockerparallel_redis_queue_container.settings import ServerSettings
 
@@ -44,8 +44,10 @@ def run_server() -> None:
     ServerBinaryNotFoundError
         There is no server program on this machine.
     """
+    # All that only root may read is read first.
     server = ServerSettings.from_environment()
     program = find_server_program()
+    privileges.drop()
     _log.info("Starting %s on port %d", program, server.port)
     reader, writer = os.pipe()
     # It fits into the pipe: a few hundred bytes, of at least 4096 that POSIX promises.

@@ -12,6 +12,7 @@ import math
 import os
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import Self, TypeVar
 
 from dockerparallel.environment import BIND_ADDRESS_VARIABLE, read_secret
@@ -34,6 +35,9 @@ RESULT_EXPIRY = "DOCKERPARALLEL_RESULT_EXPIRY_SECONDS"
 SERVER_WAIT = "DOCKERPARALLEL_SERVER_WAIT_SECONDS"
 STOP_GRACE = "DOCKERPARALLEL_STOP_GRACE_SECONDS"
 INSTALL_TIMEOUT = "DOCKERPARALLEL_INSTALL_TIMEOUT_SECONDS"
+
+HEARTBEAT_FILE = "DOCKERPARALLEL_HEARTBEAT_FILE"
+"""Set by an image: the file that is touched whenever the server has taken a heartbeat."""
 
 THREAD_LIMITS = (
     "OMP_NUM_THREADS",
@@ -149,6 +153,7 @@ class WorkerSettings:
     system_packages: tuple[str, ...]
     queue: QueueSettings
     password: str = field(repr=False)
+    heartbeat_file: Path | None = None
 
     @classmethod
     def from_environment(cls, environ: Mapping[str, str] | None = None) -> Self:
@@ -169,6 +174,7 @@ class WorkerSettings:
             system_packages=_names(source, SYSTEM_PACKAGES),
             queue=QueueSettings.from_environment(source),
             password=_password(source),
+            heartbeat_file=Path(source[HEARTBEAT_FILE]) if source.get(HEARTBEAT_FILE) else None,
         )
 
 

@@ -30,6 +30,7 @@ from dockerparallel_redis_queue_container.children import (
 )
 from dockerparallel_redis_queue_container.connection import connect, explain, wait_for_server
 from dockerparallel_redis_queue_container.errors import WorkerStartError
+from dockerparallel_redis_queue_container.memory_limit import MemoryWatch
 from dockerparallel_redis_queue_container.settings import PASSWORD, WorkerSettings
 from dockerparallel_redis_queue_container.task_queue import TaskQueue
 from dockerparallel_redis_queue_container.work_folder import work_folder
@@ -70,7 +71,7 @@ def run_supervisor() -> int:
     packages.install(
         settings.pip_packages, settings.system_packages, timeout=settings.queue.install_timeout
     )
-    privileges.drop()
+    privileges.drop(hidden_secrets=(PASSWORD,))
     # Tasks are the user's, but need not be shown the password of the server.
     os.environ.pop(PASSWORD, None)
     with work_folder() as folder, Supervisor(settings, folder) as supervisor:
@@ -97,7 +98,9 @@ class Supervisor:
         timeout = max(1.0, settings.queue.lease / 2)
         connection = connect(self._endpoint, settings.password, timeout=timeout)
         self._queue = TaskQueue(connection, settings.job_queue_name, settings.queue)
+        self._memory = MemoryWatch()
         self._children: dict[int, Child] = {}
+        self._heartbeat_file = settings.heartbeat_file
         self._burials: list[tuple[str, bytes, bool]] = []
         self._failed_starts = 0
         self._start_after = 0.0
@@ -190,26 +193,29 @@ class Supervisor:
                 self._failed_starts = 0
             child.link.close()
             code = os.waitstatus_to_exitcode(status)
-            self._bury(child, code, blame=not self._stopping)
+            limit = self._memory.exceeded_limit() if code == -signal.SIGKILL else None
+            self._bury(child, code, limit, blame=not self._stopping)
             if self._stopping:
                 continue
-            _log.error("Worker %s (process %d) died: %s", child.worker_id, pid, ending(code))
+            how = ending(code, limit)
+            _log.error("Worker %s (process %d) died: %s", child.worker_id, pid, how)
             if child.ready:
                 continue
             self._failed_starts += 1
             if self._failed_starts >= _MOST_FAILED_STARTS:
                 raise WorkerStartError(
                     f"{self._failed_starts} workers in a row ended before they were ready, the "
-                    f"last with {ending(code)}. Their own messages are in the log above."
+                    f"last with {how}. Their own messages are in the log above."
                 )
             pause = min(_LONGEST_PAUSE, _FIRST_PAUSE * 2**self._failed_starts)
             self._start_after = time.monotonic() + pause
 
-    def _bury(self, child: Child, code: int, *, blame: bool) -> None:
+    def _bury(self, child: Child, code: int, limit: int | None, *, blame: bool) -> None:
         died = outcomes.worker_died(
             self._settings.queue.max_attempts,
             exit_code=code if code >= 0 else None,
             signal_number=-code if code < 0 else None,
+            memory_limit=limit,
         )
         self._burials.append((child.worker_id, died, blame))
 
@@ -247,6 +253,13 @@ class Supervisor:
         if alive:
             self._queue.renew((child.worker_id, child.description) for child in alive)
         self._queue.reap(outcomes.worker_died(self._settings.queue.max_attempts))
+        if self._heartbeat_file is not None:
+            try:
+                self._heartbeat_file.touch()
+            except OSError as error:
+                # A check of the container's health then fails; the workers work all the same.
+                _log.warning("The sign of life cannot be given: %s", error)
+                self._heartbeat_file = None
 
     def _hold_burials(self) -> None:
         while self._burials:

@@ -22,6 +22,7 @@ from dockerparallel_redis_queue_container import outcomes
 from dockerparallel_redis_queue_container.connection import connect
 from dockerparallel_redis_queue_container.errors import ResultError
 from dockerparallel_redis_queue_container.logs import configure_logging
+from dockerparallel_redis_queue_container.memory_limit import be_killed_first
 from dockerparallel_redis_queue_container.module_loader import TaskLoader
 from dockerparallel_redis_queue_container.settings import WorkerSettings
 from dockerparallel_redis_queue_container.task_queue import MOST_PAYLOAD, Claim, Finished, TaskQueue
@@ -60,6 +61,7 @@ def run_worker(start: WorkerStart, settings: WorkerSettings) -> int:
     as long as its supervisor does. SIGINT is left to the supervisor, which gets it as well.
     """
     configure_logging(start.worker_id)
+    be_killed_first()
     stop = _StopSwitch()
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     signal.signal(signal.SIGTERM, stop.on_signal)
