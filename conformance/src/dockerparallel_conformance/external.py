@@ -30,7 +30,7 @@ class RunningServer:
     Parameters
     ----------
     server
-        What to give to ``DockerCluster(private_server=...)``; both its addresses are loopback.
+        What to give to ``DockerCluster(private_server=...)``; both its addresses are the same.
     how
         How it runs, such as ``"in a Docker container of the image 'redis:7'"`` or ``"as a process
         of this machine, since no Docker engine answers"``; for the report.
@@ -54,13 +54,14 @@ def external_server(
     It is configured by a cluster that is never started, which has a random password. The image runs
     in Docker where an engine of this machine answers and has it or can pull it; else the command
     runs as a process, and a warning on the logger ``dockerparallel`` says why. In either form the
-    server is reached from this machine alone, and secrets travel as files: neither ``docker
+    server is reached at loopback alone, or where the provider exports ``host_address()``, the address
+    by which its workers reach this machine, at that; and secrets travel as files: neither ``docker
     inspect`` nor ``ps`` shows them. Blocks until the server accepts connections.
 
     Parameters
     ----------
     provider
-        Only needed to make a cluster; none of its methods is called.
+        Only needed to make a cluster, and for its exported ``host_address()``, where it has one.
     worker_container
         Gives the server container where none is given.
     server_container
@@ -94,11 +95,12 @@ def external_server(
         verbose=0,
     )
     with ExitStack() as running:
-        port, how = _start(cluster, running, timeout)
+        host = _host(cluster)
+        port, how = _start(cluster, running, timeout, host)
         server = ExternalServer(
-            public_ip=HOST,
+            public_ip=host,
             public_port=port,
-            private_ip=HOST,
+            private_ip=host,
             private_port=port,
             password=cluster.config.server_password,
             server_worker_same_lan=False,
@@ -106,11 +108,19 @@ def external_server(
         yield RunningServer(server, how)
 
 
-def _start(cluster: DockerCluster, running: ExitStack, timeout: float) -> tuple[int, str]:
+def _host(cluster: DockerCluster) -> str:
+    """Return the address of this machine by which the provider's workers reach it."""
+    view = cluster.cloud_provider
+    return str(view.host_address()) if "host_address" in dir(view) else HOST
+
+
+def _start(
+    cluster: DockerCluster, running: ExitStack, timeout: float, host: str
+) -> tuple[int, str]:
     """Start the server until ``running`` is closed; return its port, and how it runs."""
     configured = _configured(cluster)
     try:
-        docker = server_in_docker(configured, cluster.config.server_port, timeout)
+        docker = server_in_docker(configured, cluster.config.server_port, timeout, host)
         port = running.enter_context(docker)
     except NoDockerError as error:
         reason = str(error)
@@ -118,8 +128,8 @@ def _start(cluster: DockerCluster, running: ExitStack, timeout: float) -> tuple[
         return port, f"in a Docker container of the image {configured.image!r}"
     how = f"as a process of this machine, since {reason}"
     _log.warning("The external server runs %s.", how)
-    port = cluster.config.server_port = _free_port()
-    running.enter_context(server_as_process(_configured(cluster), port, timeout))
+    port = cluster.config.server_port = _free_port(host)
+    running.enter_context(server_as_process(_configured(cluster), port, timeout, host))
     return port, how
 
 
@@ -133,8 +143,8 @@ def _configured(cluster: DockerCluster) -> DockerContainer:
     return configured
 
 
-def _free_port() -> int:
+def _free_port(host: str) -> int:
     """Return a port on which nobody listens now."""
     with socket.socket() as probe:
-        probe.bind((HOST, 0))
+        probe.bind((host, 0))
         return int(probe.getsockname()[1])

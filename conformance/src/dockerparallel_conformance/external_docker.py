@@ -18,7 +18,6 @@ from typing import Any
 from dockerparallel import DockerContainer, DockerParallelError
 from dockerparallel.environment import DEFAULT_SECRETS_DIR, SECRETS_DIR_VARIABLE
 from dockerparallel_conformance.external_waiting import (
-    HOST,
     ExternalServerError,
     log_end,
     private_folder,
@@ -48,8 +47,10 @@ class NoDockerError(DockerParallelError, RuntimeError):
 
 
 @contextmanager
-def server_in_docker(container: DockerContainer, port: int, timeout: float) -> Iterator[int]:
-    """Run a configured server for the block; gives the port of loopback where it is published.
+def server_in_docker(
+    container: DockerContainer, port: int, timeout: float, host: str
+) -> Iterator[int]:
+    """Run a configured server for the block; gives the port of `host` where it is published.
 
     The container has the label :data:`LABEL`, and is removed in every case but one: where this
     process is killed. Testcontainers' own reaper is not used, as its image may not be to be had.
@@ -78,13 +79,13 @@ def server_in_docker(container: DockerContainer, port: int, timeout: float) -> I
         mounted = write_secrets(folder, container.secrets)
         runner.with_volume_mapping(mounted, DEFAULT_SECRETS_DIR, "ro,z")
         runner.env = container.environment | {SECRETS_DIR_VARIABLE: DEFAULT_SECRETS_DIR}
-        runner.ports = {f"{port}/tcp": (HOST, None)}
+        runner.ports = {f"{port}/tcp": (host, None)}
         runner.with_kwargs(labels={LABEL: mark})
         if container.command is not None:
             runner.with_command(container.command)
         try:
             _start(runner)
-            published = _wait(runner, container, port, timeout)
+            published = _wait(runner, container, port, timeout, host)
         except errors.DockerException as error:
             raise ExternalServerError(
                 f"The Docker engine could not run the image {container.image!r} of the external "
@@ -158,7 +159,7 @@ def _start(runner: Any) -> None:
         testcontainers_config.ryuk_disabled = before
 
 
-def _wait(runner: Any, container: DockerContainer, port: int, timeout: float) -> int:
+def _wait(runner: Any, container: DockerContainer, port: int, timeout: float, host: str) -> int:
     started = runner.get_wrapped_container()
 
     def published() -> int | None:
@@ -176,7 +177,7 @@ def _wait(runner: Any, container: DockerContainer, port: int, timeout: float) ->
     def tell() -> str:
         return log_end(started.logs().decode(errors="replace"), container.secrets)
 
-    return wait_until_it_listens(published, how_it_ended, tell, timeout)
+    return wait_until_it_listens(published, how_it_ended, tell, timeout, host)
 
 
 def _remove(client: Any, mark: str) -> None:

@@ -32,11 +32,13 @@ _log = logging.getLogger(LOGGER_NAME)
 
 
 @contextmanager
-def server_as_process(container: DockerContainer, port: int, timeout: float) -> Iterator[None]:
+def server_as_process(
+    container: DockerContainer, port: int, timeout: float, host: str = HOST
+) -> Iterator[None]:
     """Run the command of a configured server for the block, in a session of its own.
 
     It gets this process's environment and the container's on top, finds its secrets in files, and
-    is told to listen on loopback alone. ``python`` as a command is the Python that runs this.
+    is told to listen on `host` alone. ``python`` as a command is the Python that runs this.
 
     Raises
     ------
@@ -56,20 +58,21 @@ def server_as_process(container: DockerContainer, port: int, timeout: float) -> 
         command[0] = sys.executable
     with private_folder() as folder:
         log = folder / "log"
-        process = _spawn(command, _environment(container, folder), folder, log)
+        process = _spawn(command, _environment(container, folder, host), folder, log)
         try:
             wait_until_it_listens(
                 lambda: port,
                 lambda: _how_it_ended(process),
                 lambda: log_end(log.read_text(errors="replace"), container.secrets),
                 timeout,
+                host,
             )
             yield
         finally:
             _end(process)
 
 
-def _environment(container: DockerContainer, folder: Path) -> dict[str, str]:
+def _environment(container: DockerContainer, folder: Path, host: str) -> dict[str, str]:
     inherited = {
         name: text
         for name, text in os.environ.items()
@@ -79,7 +82,7 @@ def _environment(container: DockerContainer, folder: Path) -> dict[str, str]:
     return {
         **inherited,
         **container.environment,
-        BIND_ADDRESS_VARIABLE: HOST,
+        BIND_ADDRESS_VARIABLE: host,
         SECRETS_DIR_VARIABLE: str(write_secrets(folder, container.secrets)),
     }
 

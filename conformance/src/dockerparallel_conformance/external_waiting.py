@@ -64,6 +64,7 @@ def wait_until_it_listens(
     how_it_ended: Callable[[], str | None],
     tell: Callable[[], str],
     timeout: float,
+    host: str,
 ) -> int:
     """Wait until the server accepts a connection, and return its port on this machine.
 
@@ -77,6 +78,8 @@ def wait_until_it_listens(
         Describes its log; called where it failed.
     timeout
         Seconds to wait.
+    host
+        Address of this machine on which it listens.
 
     Raises
     ------
@@ -88,7 +91,7 @@ def wait_until_it_listens(
     deadline = time.monotonic() + timeout
     while True:
         port = find_port()
-        listens = port is not None and _keeps_a_connection(port)
+        listens = port is not None and _keeps_a_connection(host, port)
         # Asked last: who answers on the port of a server that has ended is somebody else.
         ended = how_it_ended()
         if ended is not None:
@@ -104,14 +107,14 @@ def wait_until_it_listens(
         time.sleep(_PAUSE_SECONDS)
 
 
-def _keeps_a_connection(port: int) -> bool:
+def _keeps_a_connection(host: str, port: int) -> bool:
     """Tell whether a server answers on a port of this machine.
 
     To be accepted is not enough: Docker accepts in the name of a container in which nobody listens
     yet, and hangs up when it notices.
     """
     try:
-        with socket.create_connection((HOST, port), timeout=_CONNECT_SECONDS) as connection:
+        with socket.create_connection((host, port), timeout=_CONNECT_SECONDS) as connection:
             connection.settimeout(_HOLD_SECONDS)
             try:
                 return connection.recv(1) != b""

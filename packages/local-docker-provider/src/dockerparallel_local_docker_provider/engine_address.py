@@ -1,0 +1,120 @@
+"""Which Docker engine to use, found as the ``docker`` command finds it."""
+
+from __future__ import annotations
+
+import os
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, cast
+from urllib.parse import urlsplit
+
+from docker.constants import DEFAULT_UNIX_SOCKET
+from docker.context import ContextAPI
+from docker.context.config import get_current_context_name
+from docker.errors import DockerException
+from docker.tls import TLSConfig
+
+from dockerparallel import InvalidValueError
+
+_LOCAL_SCHEMES = frozenset({"unix", "http+unix", "npipe"})
+
+
+@dataclass(frozen=True)
+class EngineAddress:
+    """Where an engine answers, and how to talk to it.
+
+    Parameters
+    ----------
+    url
+        Such as ``unix:///var/run/docker.sock``, ``tcp://host:2376`` or ``ssh://user@host``.
+    tls
+        Certificates for a ``tcp`` engine, or ``None`` where it has none.
+    origin
+        What named this engine, for messages.
+    """
+
+    url: str
+    tls: TLSConfig | None
+    origin: str
+
+    @property
+    def scheme(self) -> str:
+        """The part before ``://``."""
+        return urlsplit(self.url).scheme
+
+    @property
+    def is_local(self) -> bool:
+        """Whether the engine answers on a socket of this machine, and not over a network."""
+        return self.scheme in _LOCAL_SCHEMES
+
+    @property
+    def is_ssh(self) -> bool:
+        """Whether the engine is reached by ssh."""
+        return self.scheme == "ssh"
+
+    def __str__(self) -> str:
+        """Show the address and what named it."""
+        return f"{self.url} ({self.origin})"
+
+
+def find_engine(docker_host: str | None, context: str | None) -> EngineAddress:
+    """Return the engine to use: the first of these that is set.
+
+    The arguments, ``DOCKER_HOST`` (with ``DOCKER_TLS_VERIFY`` and ``DOCKER_CERT_PATH``),
+    ``DOCKER_CONTEXT``, the current context of the ``docker`` command, the default socket. This is
+    the order of the ``docker`` command itself (its reference page, "Environment variables").
+
+    Raises
+    ------
+    InvalidValueError
+        There is no context of that name, or its files cannot be used.
+    """
+    if docker_host is not None:
+        return EngineAddress(docker_host, _tls_from_environment(docker_host), "docker_host=")
+    if context is not None:
+        return _of_context(context, "context=")
+    host = os.environ.get("DOCKER_HOST")
+    if host:
+        return EngineAddress(host, _tls_from_environment(host), "DOCKER_HOST")
+    name = os.environ.get("DOCKER_CONTEXT")
+    if name:
+        return _of_context(name, "DOCKER_CONTEXT")
+    return _of_context(get_current_context_name(), "the current context of the docker command")
+
+
+def _of_context(name: str, origin: str) -> EngineAddress:
+    if name == "default":
+        return EngineAddress(DEFAULT_UNIX_SOCKET.removeprefix("http+"), None, "the default socket")
+    try:
+        found: Any = ContextAPI.get_context(name)
+    except (DockerException, OSError, ValueError) as error:
+        raise InvalidValueError(
+            f"The docker context {name!r} (from {origin}) cannot be used: {error}. Look at it by "
+            "'docker context inspect', or name another one."
+        ) from error
+    # Docker's library says that there always is one; it gives None where there is none.
+    if not found:
+        known = ", ".join(sorted(item.name for item in ContextAPI.contexts()))
+        raise InvalidValueError(
+            f"There is no docker context {name!r} (from {origin}). There are: {known}."
+        )
+    if not found.Host:
+        raise InvalidValueError(
+            f"The docker context {name!r} (from {origin}) names no engine: look at it by "
+            "'docker context inspect', or name another one."
+        )
+    certificates = cast("TLSConfig | None", found.TLSConfig)
+    return EngineAddress(found.Host, certificates, f"the docker context {name!r}")
+
+
+def _tls_from_environment(host: str) -> TLSConfig | None:
+    verify = os.environ.get("DOCKER_TLS_VERIFY")
+    folder = os.environ.get("DOCKER_CERT_PATH")
+    if not host.startswith("tcp://") or not (verify or folder):
+        return None
+    certificates = Path(folder) if folder else Path.home() / ".docker"
+    return TLSConfig(
+        client_cert=(str(certificates / "cert.pem"), str(certificates / "key.pem")),
+        ca_cert=str(certificates / "ca.pem"),
+        verify=bool(verify),
+    )

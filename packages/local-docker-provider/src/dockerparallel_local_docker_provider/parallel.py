@@ -1,0 +1,112 @@
+"""Doing the same with many containers at a time."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Sequence
+from concurrent.futures import FIRST_COMPLETED, Future, ThreadPoolExecutor, wait
+from typing import TypeVar
+
+_Item = TypeVar("_Item")
+_Result = TypeVar("_Result")
+
+_TELL_SECONDS = 2.0
+
+
+def for_each(
+    function: Callable[[_Item], _Result],
+    items: Sequence[_Item],
+    *,
+    at_a_time: int,
+    tell: Callable[[int], None] | None = None,
+    stop_at_error: bool = False,
+) -> list[_Result | Exception]:
+    """Call ``function`` with each item, several at a time, and return what came out, in order.
+
+    Blocks until all are through. At interpreter exit, where no thread can be started, the calls
+    are made one after the other.
+
+    Parameters
+    ----------
+    function
+        Must be thread-safe.
+    items
+        Its arguments.
+    at_a_time
+        How many calls may run at a time.
+    tell
+        Called from this thread with the number of calls that are through, at most each two
+        seconds and at the end where that took longer.
+    stop_at_error
+        Whether nothing more is begun after an error; what was not begun has that error too.
+
+    Returns
+    -------
+    list
+        For each item the result, or the exception that was raised.
+    """
+    progress = _Progress(tell, len(items))
+    outcomes: dict[int, _Result | Exception] = {}
+    waiting = list(enumerate(items))[::-1]
+    failed: Exception | None = None
+    running: dict[Future[_Result], int] = {}
+    pool = ThreadPoolExecutor(max_workers=max(1, min(at_a_time, len(items))))
+    try:
+        while waiting or running:
+            while waiting and len(running) < at_a_time:
+                number, item = waiting.pop()
+                if failed is not None and stop_at_error:
+                    outcomes[number] = failed
+                    continue
+                running[_submit(pool, function, item)] = number
+            done, _ = wait(running, timeout=_TELL_SECONDS, return_when=FIRST_COMPLETED)
+            for future in done:
+                outcome = _outcome(future)
+                outcomes[running.pop(future)] = outcome
+                failed = outcome if failed is None and isinstance(outcome, Exception) else failed
+            progress.note(len(outcomes))
+    finally:
+        # After Ctrl-C too: what was begun must be known before anybody looks at it.
+        pool.shutdown(wait=True, cancel_futures=True)
+    return [outcomes[number] for number in range(len(items))]
+
+
+def _submit(
+    pool: ThreadPoolExecutor, function: Callable[[_Item], _Result], item: _Item
+) -> Future[_Result]:
+    try:
+        return pool.submit(function, item)
+    except RuntimeError:
+        # The interpreter is leaving, and starts no thread any more.
+        future: Future[_Result] = Future()
+        try:
+            future.set_result(function(item))
+        except Exception as error:  # noqa: BLE001 - it is what came out
+            future.set_exception(error)
+        return future
+
+
+def _outcome(future: Future[_Result]) -> _Result | Exception:
+    error = future.exception()
+    if error is None:
+        return future.result()
+    if isinstance(error, Exception):
+        return error
+    raise error
+
+
+class _Progress:
+    """Tells now and then how far it is."""
+
+    def __init__(self, tell: Callable[[int], None] | None, total: int) -> None:
+        self._tell = tell
+        self._total = total
+        self._told = 0
+        self._next = time.monotonic() + _TELL_SECONDS
+
+    def note(self, done: int) -> None:
+        if self._tell is None or done == self._told or time.monotonic() < self._next:
+            return
+        self._tell(done)
+        self._told = done
+        self._next = time.monotonic() + (0 if done == self._total else _TELL_SECONDS)
