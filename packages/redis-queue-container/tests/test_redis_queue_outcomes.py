@@ -276,3 +276,13 @@ def test_worker_died() -> None:
     assert "exit code 4" in str(failed(outcomes.worker_died(1, exit_code=4)))
     assert "signal 99" in str(failed(outcomes.worker_died(1, signal_number=99)))
     assert "was lost" in str(failed(outcomes.worker_died(1)))
+
+
+def test_worker_died_for_want_of_memory() -> None:
+    error = failed(outcomes.worker_died(3, signal_number=9, memory_limit=256 * 2**20))
+    assert isinstance(error, WorkerDiedError)
+    assert error.memory_limit == 256 * 2**20
+    assert (
+        "was ended by SIGKILL because the container went over its memory limit of 256 MiB"
+    ) in str(error)
+    assert "worker_memory" in str(error)

@@ -11,6 +11,7 @@ import subprocess
 import tempfile
 from pathlib import Path
 
+from dockerparallel.validation import check_seconds
 from dockerparallel_redis_queue_container.errors import ImageBuildError
 from dockerparallel_redis_queue_container.image_build import (
     BASE_IMAGE,
@@ -76,11 +77,18 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     )
     parser.add_argument(
         "--timeout",
-        type=float,
+        type=_seconds,
         default=1800.0,
         metavar="SECONDS",
         help="how long the build may take (default: %(default)g)",
     )
+
+
+def _seconds(text: str) -> float:
+    try:
+        return check_seconds("--timeout", float(text))
+    except ValueError:
+        raise argparse.ArgumentTypeError(f"{text!r} is not a number of seconds above 0") from None
 
 
 def build_image(options: argparse.Namespace) -> None:

@@ -25,6 +25,7 @@ _NOT_IN_A_WHEEL = frozenset(
 )
 # The oldest time that a zip file can hold, so that the same files give the same wheel.
 _TIME = (1980, 1, 1, 0, 0, 0)
+_OF_AN_EXTRA = re.compile(r";.*\bextra\s*==")
 _REQUIREMENT_NAME = re.compile(r"\s*([A-Za-z0-9][A-Za-z0-9._-]*)")
 
 
@@ -90,14 +91,18 @@ def pins(names: tuple[str, ...]) -> list[str]:
     Parameters
     ----------
     names
-        The distributions. Dependencies of theirs that belong to an extra or to another platform
-        are among the pins where they are installed; a pin installs nothing.
+        The distributions. What belongs to an extra of theirs or to another platform is among the
+        pins where it is installed; a pin installs nothing.
     """
     found: dict[str, str] = {}
     seen = {plain_name(name) for name in names}
     waiting = [installed(name) for name in names]
+    own = list(waiting)
     while waiting:
-        for requirement in waiting.pop().requires or ():
+        depending = waiting.pop()
+        for requirement in depending.requires or ():
+            if depending not in own and _OF_AN_EXTRA.search(requirement):
+                continue
             match = _REQUIREMENT_NAME.match(requirement)
             if match is None or plain_name(match[1]) in seen:
                 continue
