@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from dockerparallel_local_docker_provider.engine import Engine
 from dockerparallel_local_docker_provider.engine_address import find_engine
 from dockerparallel_local_docker_provider.records import EngineSize
+from dockerparallel_local_docker_provider.ssh import SshForward, forwarded_engine
 
 
 @dataclass(frozen=True)
@@ -32,17 +33,25 @@ class EngineConnection:
     def __init__(self, options: EngineOptions) -> None:
         self.options = options
         self._engine: Engine | None = None
+        self._tunnel: SshForward | None = None
         self._size: EngineSize | None = None
         self._pid = 0
 
     @property
     def engine(self) -> Engine:
         """The engine; may raise what :class:`Engine` raises, and then tries again next time."""
-        # A forked child must not talk on its parent's connections.
-        if self._engine is None or self._pid != os.getpid():
+        # A forked child must not talk on its parent's connections; and ssh may have lost its host.
+        lost = self._tunnel is not None and not self._tunnel.lives
+        if self._engine is None or self._pid != os.getpid() or lost:
+            self.close()
             address = find_engine(self.options.docker_host, self.options.context)
-            self._engine = Engine(address, self.options.timeout, self.options.parallelism + 2)
+            url = address.url
+            if address.is_ssh:
+                self._tunnel = forwarded_engine(address, self.options.timeout)
+                url = f"unix://{self._tunnel.local}"
             self._pid = os.getpid()
+            connections = self.options.parallelism + 2
+            self._engine = Engine(address, url, self.options.timeout, connections)
         return self._engine
 
     @property
@@ -54,10 +63,13 @@ class EngineConnection:
 
     def close(self) -> None:
         """Close the connections of this process; the next use opens them anew."""
-        if self._engine is not None and self._pid == os.getpid():
-            self._engine.close()
-        self._engine = None
+        if self._pid == os.getpid():
+            if self._engine is not None:
+                self._engine.close()
+            if self._tunnel is not None:
+                self._tunnel.close()
+        self._engine = self._tunnel = None
 
     def __getstate__(self) -> dict[str, object]:
         """Leave the open connections behind."""
-        return {**vars(self), "_engine": None, "_size": None, "_pid": 0}
+        return {**vars(self), "_engine": None, "_tunnel": None, "_size": None, "_pid": 0}

@@ -26,8 +26,8 @@ from dockerparallel_local_docker_provider.records import (
     EngineSize,
     NetworkRecord,
 )
+from dockerparallel_local_docker_provider.ssh import LOOPBACK
 
-LOOPBACK = "127.0.0.1"
 _CONFLICT = 409
 _NOT_MODIFIED = 304
 # A worker that prints without end must not fill the engine's disk.
@@ -48,27 +48,29 @@ class Engine:
     Parameters
     ----------
     address
-        Where it answers.
+        Which engine it is.
+    url
+        Where it answers: that of the address, or the near end of a tunnel to it.
     timeout
         Seconds to wait for an answer.
     connections
         How many calls may be under way at a time without opening connections anew.
     """
 
-    def __init__(self, address: EngineAddress, timeout: float, connections: int) -> None:
+    def __init__(self, address: EngineAddress, url: str, timeout: float, connections: int) -> None:
         self.address = address
         self.timeout = timeout
         with translated(address, "connect", timeout):
             self.api: Any = APIClient(
-                base_url=address.url,
+                base_url=url,
                 # Asks the engine, so that old and new ones are talked to as they understand.
                 version="auto",
                 timeout=timeout,  # type: ignore[arg-type]  # a float will do
                 tls=address.tls or False,
-                use_ssh_client=True,
                 max_pool_size=connections,
             )
-        weakref.finalize(self, self.api.close)
+        # Without it, a handle that is dropped would leave its sockets to the collector.
+        weakref.finalize(self, self.api.close).atexit = False
 
     def close(self) -> None:
         """Close the connections."""

@@ -4,10 +4,9 @@ from __future__ import annotations
 
 from dockerparallel import ServerAddress
 from dockerparallel_local_docker_provider.connection import EngineConnection
-from dockerparallel_local_docker_provider.engine import LOOPBACK
 from dockerparallel_local_docker_provider.readiness import listens
 from dockerparallel_local_docker_provider.records import ContainerRecord
-from dockerparallel_local_docker_provider.ssh_forward import SshForward
+from dockerparallel_local_docker_provider.ssh import LOOPBACK, SshForward, forwarded_port
 
 
 class PublishedServer:
@@ -62,11 +61,12 @@ class PublishedServer:
         if not address.is_ssh:
             return port
         forward = self._forward
-        if forward is None or forward.remote_port != port or not forward.lives:
+        if forward is None or forward.remote != port or not forward.lives:
             if forward is not None:
                 forward.close()
-            self._forward = forward = SshForward(address, port, self._connection.options.timeout)
-        return forward.port
+            timeout = self._connection.options.timeout
+            self._forward = forward = forwarded_port(address, port, timeout)
+        return int(str(forward.local))
 
     def __getstate__(self) -> dict[str, object]:
         """Leave the forward behind: it belongs to this process."""
