@@ -17,7 +17,9 @@ from dockerparallel import (
     DockerCluster,
     ExternalServer,
     InvalidTypeError,
+    ServerNotRunningError,
     StaticDataError,
+    Status,
 )
 
 Make = Callable[..., DockerCluster]
@@ -185,3 +187,18 @@ def test_fields_that_json_cannot_carry_are_refused(make_cluster: Make) -> None:
     cluster = make_cluster(worker_container=MemoryContainer(image="i", extra=[object()]))  # type: ignore[list-item]
     with pytest.raises(InvalidTypeError, match=r"MemoryContainer\.extra"):
         cluster.static_data()
+
+
+def test_workers_whose_server_is_dead_can_be_taken_over_only_to_be_ended(
+    running: DockerCluster, make_cluster: Make, platform: Platform
+) -> None:
+    platform.servers[running.config.job_queue_name] = Status.STOPPED
+    cluster = make_cluster()
+    with pytest.raises(
+        ServerNotRunningError, match=r"has stopped, and 4 worker\(s\) are left.*cluster\.stop\(\)"
+    ):
+        cluster.reconnect()
+    assert cluster.stop_on_exit, "it does not stay, as a cluster that was reconnected to does"
+    cluster.stop()
+    assert cluster.worker_numbers().running == 0
+    assert running.config.job_queue_name not in platform.servers

@@ -191,6 +191,8 @@ class DockerCluster:
         ------
         ClusterNotFoundError
             No cluster of this name runs.
+        ServerNotRunningError
+            Only workers of it are left: :meth:`stop` ends them.
         ContainerMismatchError
             It uses other container classes than those given here; the message names them.
         StaticDataError

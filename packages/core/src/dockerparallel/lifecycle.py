@@ -6,7 +6,12 @@ import sys
 from typing import TYPE_CHECKING, Literal, get_args
 
 from dockerparallel.backend import register_backend
-from dockerparallel.errors import ClusterExistsError, ClusterNotFoundError, InvalidValueError
+from dockerparallel.errors import (
+    ClusterExistsError,
+    ClusterNotFoundError,
+    InvalidValueError,
+    ServerNotRunningError,
+)
 from dockerparallel.exit_hooks import honour_sigterm
 from dockerparallel.scaling import set_worker_number, worker_numbers
 from dockerparallel.serving import refresh_server, start_server
@@ -103,6 +108,13 @@ def reconnect(cluster: DockerCluster) -> None:
     """Take over a running cluster; see ``DockerCluster.reconnect``."""
     _take_over(cluster)
     state = cluster.state
+    if refresh_server(cluster) is Status.STOPPED:
+        name, workers = state.config.job_queue_name, sum(worker_numbers(cluster)[:2])
+        raise ServerNotRunningError(
+            f"The server of the cluster {name!r} has stopped, and {workers} worker(s) are left of "
+            "it: end them by cluster.stop(), or replace the cluster by "
+            f"cluster.start(if_exists='new'). {state.server_stop_reason}".rstrip()
+        )
     if state.stop_on_exit:
         state.stop_on_exit = False
         state.logger.info(

@@ -123,8 +123,8 @@ class CloudProvider(Exporting, ABC):
         """Return why the server has stopped by itself, for an error message; may be empty.
 
         Called once when the server is found stopped: the exit code and the end of its log help,
-        since :meth:`cleanup` may remove the log before the user sees the message. It must not
-        hold a secret. The default knows nothing.
+        since :meth:`cleanup` may remove the log before the user sees the message. It is one
+        sentence or more, and must not hold a secret. The default knows nothing.
         """
         return ""
 

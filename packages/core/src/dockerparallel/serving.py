@@ -25,7 +25,10 @@ def refresh_server(cluster: DockerCluster) -> Status:
         status = Status(state.provider.server_status(cluster))
         if status is Status.STOPPED:
             state.server_stop_reason = state.provider.server_stop_reason(cluster)
-            state.logger.warning("The server has stopped. %s", state.server_stop_reason)
+            state.logger.warning(
+                "The server has stopped. %s",
+                state.server_stop_reason or "The provider knows no reason.",
+            )
             state.runtime.forget_server()
         return status
 
