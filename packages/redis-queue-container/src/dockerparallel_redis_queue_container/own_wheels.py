@@ -7,6 +7,7 @@ packed from what is installed.
 from __future__ import annotations
 
 import base64
+import csv
 import hashlib
 import json
 import re
@@ -14,7 +15,7 @@ import subprocess
 import sys
 import zipfile
 from importlib.metadata import Distribution, PackageNotFoundError, distribution
-from pathlib import Path
+from pathlib import Path, PurePosixPath
 from urllib.parse import unquote, urlsplit
 
 from dockerparallel_redis_queue_container.errors import ImageBuildError
@@ -157,36 +158,41 @@ def _build(found: Distribution, source: Path, folder: Path, timeout: float) -> P
 
 def _pack(found: Distribution, folder: Path) -> Path:
     tags = re.findall(r"(?m)^Tag: *(\S+)", found.read_text("WHEEL") or "")
-    if not tags or found.files is None:
+    # Not `found.files`, which leaves out what is gone.
+    listed = sorted(row[0] for row in csv.reader((found.read_text("RECORD") or "").splitlines()))
+    metadata = [name for name in listed if name.endswith(".dist-info/METADATA")]
+    if not tags or not metadata:
         raise ImageBuildError(
             f"{found.name} {found.version} was not installed from a wheel, so that nobody knows "
             "its files: install it anew by pip, or name a folder of wheels."
         )
+    about = PurePosixPath(metadata[0]).parent
     wheel = folder / f"{plain_name(found.name)}-{found.version}-{tags[0]}.whl"
     lines = []
-    record = ""
     with zipfile.ZipFile(wheel, "w", zipfile.ZIP_DEFLATED) as archive:
-        for path in sorted(found.files):
-            folder_name = path.parts[0]
-            is_metadata = folder_name.endswith(".dist-info")
-            if is_metadata and path.name == "METADATA":
-                record = f"{folder_name}/RECORD"
+        for name in listed:
+            path = PurePosixPath(name)
             # Programs, which the installer makes of the entry points, stand outside.
-            outside = ".." in path.parts or Path(str(path)).is_absolute()
-            added = is_metadata and len(path.parts) == 2 and path.name in _NOT_IN_A_WHEEL  # noqa: PLR2004
+            outside = ".." in path.parts or path.is_absolute()
+            added = path.parent == about and path.name in _NOT_IN_A_WHEEL
             if outside or added or "__pycache__" in path.parts:
                 continue
             try:
-                content = Path(str(found.locate_file(path))).read_bytes()
+                content = Path(str(found.locate_file(name))).read_bytes()
             except OSError as error:
                 raise ImageBuildError(
                     f"{found.name} {found.version} is not whole here: {error}. Install it anew."
                 ) from error
-            _add(archive, path.as_posix(), content)
+            _add(archive, name, content)
             digest = base64.urlsafe_b64encode(hashlib.sha256(content).digest()).rstrip(b"=")
-            lines.append(f"{path.as_posix()},sha256={digest.decode()},{len(content)}")
+            lines.append(f"{_quoted(name)},sha256={digest.decode()},{len(content)}")
+        record = f"{about}/RECORD"
         _add(archive, record, "\n".join([*lines, f"{record},,", ""]).encode())
     return wheel
+
+
+def _quoted(name: str) -> str:
+    return f'"{name}"' if "," in name else name
 
 
 def _add(archive: zipfile.ZipFile, name: str, content: bytes) -> None:
