@@ -112,9 +112,10 @@ def build_image(options: argparse.Namespace) -> None:
         )
     with tempfile.TemporaryDirectory(prefix="dockerparallel-image-") as name:
         build.write(Path(name))
-        _log.info("Building %s on %s", options.tag, build.arguments()["BASE_IMAGE"])
+        command = _command(docker, build, options, Path(name))
+        _log.info("Running: %s", shlex.join(command))
         try:
-            _run(_command(docker, build, options, Path(name)), options.timeout)
+            _run(command, options.timeout)
         finally:
             _remove_left_overs(docker, build.build_id)
     _log.info("Built %s", options.tag)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import socket
 import time
 from typing import TYPE_CHECKING
 
@@ -31,6 +32,19 @@ CONNECTION_FAILURES = (redis.ConnectionError, redis.TimeoutError, OSError)
 
 _FIRST_PAUSE = 0.01
 _LONGEST_PAUSE = 0.5
+# A connection whose other end answers no packet fails after about ten seconds. Without this, one
+# whose address or route has changed would keep a worker and its task until the command times out.
+_PROBES = {
+    getattr(socket, name): value
+    for name, value in (
+        ("TCP_KEEPIDLE", 5),
+        ("TCP_KEEPINTVL", 1),
+        ("TCP_KEEPCNT", 5),
+        ("TCP_USER_TIMEOUT", 10_000),
+    )
+    # Not every system has all of them.
+    if hasattr(socket, name)
+}
 
 
 def connect(
@@ -59,6 +73,7 @@ def connect(
         socket_timeout=timeout,
         socket_connect_timeout=connect_timeout,
         socket_keepalive=True,
+        socket_keepalive_options=_PROBES,
         retry=Retry(NoBackoff(), 0),
         protocol=2,
     )
