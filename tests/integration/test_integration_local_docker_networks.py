@@ -10,6 +10,7 @@ from local_docker_rig import (
     Make,
     docker,
     hosts,
+    inspect,
     leftovers,
     make_fixture,  # noqa: F401 - a fixture
     nothing_of_ours_is_left_fixture,  # noqa: F401 - a fixture
@@ -18,6 +19,7 @@ from local_docker_rig import (
 from local_docker_tasks import process
 
 from dockerparallel import DockerCluster
+from dockerparallel_redis_queue_container.settings import LEASE
 
 # Making the images included.
 pytestmark = [pytest.mark.docker, pytest.mark.timeout(900)]
@@ -34,6 +36,11 @@ def network_of(cluster: DockerCluster) -> str:
     return f"dockerparallel-{cluster.config.job_queue_name}"
 
 
+def address_of(container: str) -> str:
+    [network] = inspect(container)["NetworkSettings"]["Networks"].values()
+    return str(network["IPAddress"])
+
+
 def test_a_short_loss_of_the_network_costs_nothing(make: Make, eventually: Eventually) -> None:
     cluster = make()
     cluster.start()
@@ -45,6 +52,26 @@ def test_a_short_loss_of_the_network_costs_nothing(make: Make, eventually: Event
     batch.open(container, other)
     batch.hosts()
     eventually(lambda: takes_part(cluster, victim), "the worker to take part again")
+
+
+def test_a_worker_that_comes_back_with_another_address_hands_in_its_task(
+    make: Make, eventually: Eventually
+) -> None:
+    # A long lease, so that nobody else does the task.
+    cluster = make({LEASE: "30"})
+    cluster.start()
+    batch = Batch(cluster)
+    eventually(batch.at_the_gate, "both workers to be at work")
+    (victim, container), (_, other) = workers(cluster).items()
+    before = address_of(container)
+    docker("network", "disconnect", network_of(cluster), container)
+    # The third one gets the address that has become free.
+    cluster.set_worker_number(3)
+    docker("network", "connect", network_of(cluster), container)
+    assert address_of(container) != before
+    batch.open(container, other)
+    assert victim in batch.hosts()
+    assert cluster.worker_container.stats()["retried"] == 0
 
 
 def test_a_worker_without_network_loses_its_task_to_others_and_comes_back(
