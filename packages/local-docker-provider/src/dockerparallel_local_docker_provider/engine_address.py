@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 from dataclasses import dataclass
 from pathlib import Path
@@ -10,8 +11,8 @@ from urllib.parse import urlsplit
 
 from docker.constants import DEFAULT_UNIX_SOCKET
 from docker.context import ContextAPI
-from docker.context.config import get_current_context_name
-from docker.errors import DockerException
+from docker.context.config import METAFILE, get_current_context_name, get_meta_dir
+from docker.errors import TLSParameterError
 from docker.tls import TLSConfig
 
 from dockerparallel import InvalidValueError
@@ -67,7 +68,7 @@ def find_engine(docker_host: str | None, context: str | None) -> EngineAddress:
     Raises
     ------
     InvalidValueError
-        There is no context of that name, or its files cannot be used.
+        There is no context of that name, or its files, or the certificates, cannot be used.
     """
     if docker_host is not None:
         return EngineAddress(docker_host, _tls_from_environment(docker_host), "docker_host=")
@@ -87,16 +88,16 @@ def _of_context(name: str, origin: str) -> EngineAddress:
         return EngineAddress(DEFAULT_UNIX_SOCKET.removeprefix("http+"), None, "the default socket")
     try:
         found: Any = ContextAPI.get_context(name)
-    except (DockerException, OSError, ValueError) as error:
+    except Exception as error:  # Docker's library lets out whatever a damaged file leads to.
         raise InvalidValueError(
             f"The docker context {name!r} (from {origin}) cannot be used: {error}. Look at it by "
             "'docker context inspect', or name another one."
         ) from error
     # Docker's library says that there always is one; it gives None where there is none.
     if not found:
-        known = ", ".join(sorted(item.name for item in ContextAPI.contexts()))
         raise InvalidValueError(
-            f"There is no docker context {name!r} (from {origin}). There are: {known}."
+            f"There is no docker context {name!r} (from {origin}). There are: "
+            f"{', '.join(_known_contexts())}."
         )
     if not found.Host:
         raise InvalidValueError(
@@ -107,14 +108,32 @@ def _of_context(name: str, origin: str) -> EngineAddress:
     return EngineAddress(found.Host, certificates, f"the docker context {name!r}")
 
 
+def _known_contexts() -> list[str]:
+    names = {"default"}
+    for file in Path(get_meta_dir()).glob(f"*/{METAFILE}"):
+        try:
+            names.add(str(json.loads(file.read_bytes())["Name"]))
+        except (OSError, ValueError, LookupError, TypeError):
+            # This one is damaged; the list is to help with another.
+            continue
+    return sorted(names)
+
+
 def _tls_from_environment(host: str) -> TLSConfig | None:
     verify = os.environ.get("DOCKER_TLS_VERIFY")
     folder = os.environ.get("DOCKER_CERT_PATH")
     if not host.startswith("tcp://") or not (verify or folder):
         return None
     certificates = Path(folder) if folder else Path.home() / ".docker"
-    return TLSConfig(
-        client_cert=(str(certificates / "cert.pem"), str(certificates / "key.pem")),
-        ca_cert=str(certificates / "ca.pem"),
-        verify=bool(verify),
-    )
+    try:
+        return TLSConfig(
+            client_cert=(str(certificates / "cert.pem"), str(certificates / "key.pem")),
+            ca_cert=str(certificates / "ca.pem"),
+            verify=bool(verify),
+        )
+    except TLSParameterError as error:
+        raise InvalidValueError(
+            f"The folder {str(certificates)!r} has not the certificates for {host} (ca.pem, "
+            "cert.pem and key.pem): set DOCKER_CERT_PATH to the folder that has them, or unset "
+            "DOCKER_TLS_VERIFY for an engine without TLS."
+        ) from error

@@ -33,11 +33,12 @@ def gone(handle: str) -> str:
 def redacted(cluster: DockerCluster, text: str) -> str:
     """Return a text with the cluster's secrets blotted out."""
     state = cluster.state
-    secrets = {"password": state.config.server_password}
+    # Pairs, since two may have one name: both containers have secrets, each its own.
+    secrets = [("password", state.config.server_password)]
     for container in (state.server_container, state.worker_container):
         if container is not None:
-            secrets |= container.secrets
+            secrets.extend(container.secrets.items())
     # The longest first: one may be a part of another.
-    for name, secret in sorted(secrets.items(), key=lambda item: -len(item[1])):
+    for name, secret in sorted(secrets, key=lambda item: -len(item[1])):
         text = text.replace(secret, f"[{name}]") if secret else text
     return text

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import threading
 import time
 from collections.abc import Callable, Sequence
 from concurrent.futures import FIRST_COMPLETED, Future, ThreadPoolExecutor, wait
@@ -23,8 +24,8 @@ def for_each(
 ) -> list[_Result | Exception]:
     """Call ``function`` with each item, several at a time, and return what came out, in order.
 
-    Blocks until all are through. At interpreter exit, where no thread can be started, the calls
-    are made one after the other.
+    Blocks until all are through. Where no thread can be started, as at interpreter exit, the calls
+    are made one after the other. Each is made once.
 
     Parameters
     ----------
@@ -74,16 +75,26 @@ def for_each(
 def _submit(
     pool: ThreadPoolExecutor, function: Callable[[_Item], _Result], item: _Item
 ) -> Future[_Result]:
-    try:
-        return pool.submit(function, item)
-    except RuntimeError:
-        # The interpreter is leaving, and starts no thread any more.
-        future: Future[_Result] = Future()
+    future: Future[_Result] = Future()
+    claim = threading.Lock()
+
+    def call() -> None:
+        # A pool that cannot start a thread has queued the call all the same, for those it has.
+        if not claim.acquire(blocking=False):
+            return
         try:
-            future.set_result(function(item))
-        except Exception as error:  # noqa: BLE001 - it is what came out
+            result = function(item)
+        except BaseException as error:  # noqa: BLE001 - it is what came out
             future.set_exception(error)
-        return future
+        else:
+            future.set_result(result)
+
+    try:
+        pool.submit(call)
+    except RuntimeError:
+        # The interpreter is leaving, or the system has no more threads to give.
+        call()
+    return future
 
 
 def _outcome(future: Future[_Result]) -> _Result | Exception:
