@@ -28,6 +28,8 @@ ROOT = Path(__file__).parent
 DIST = ROOT / "dist"
 # A folder for one JUnit file per pytest run, so that a caller can add them up.
 RESULTS_VARIABLE = "DOCKERPARALLEL_RESULTS"
+# Runs a command for which a missing image is built without any registry.
+OWN_IMAGE = ("python", "-m", "tools.with_own_image")
 
 
 def load_members() -> dict[str, dict[str, Any]]:
@@ -105,16 +107,19 @@ def wheels_for(*requirements: str) -> list[str]:
     return [*arguments, *foreign]
 
 
-def run_pytest(session: nox.Session, *arguments: str, part: str = "") -> None:
+def run_pytest(
+    session: nox.Session, *arguments: str, part: str = "", through: Iterable[str] = ()
+) -> None:
     """Run pytest with the arguments after ``--``, else with `arguments`.
 
-    A session that runs it several times names the `part`, so that each has its results.
+    A session that runs it several times names the `part`, so that each has its results. The words
+    of `through` are a command that runs what follows them.
     """
     results = os.environ.get(RESULTS_VARIABLE)
     name = f"{session.name} {part}".strip()
     file = "".join(letter if letter.isalnum() else "-" for letter in name)
     report = [f"--junitxml={Path(results) / file}.xml"] if results else []
-    session.run("pytest", *report, *(session.posargs or arguments))
+    session.run(*through, "pytest", *report, *(session.posargs or arguments))
 
 
 def sources_digest() -> str:
@@ -165,6 +170,7 @@ def conformance(session: nox.Session) -> None:
             f"--provider={provider}",
             f"--container={container}",
             part=f"{provider} {container}",
+            through=OWN_IMAGE if provider == "local-docker" else (),
         )
 
 
@@ -181,7 +187,7 @@ def types(session: nox.Session) -> None:
     """Check types by mypy --strict, tests and scripts included."""
     install_workspace(session, *group("test"), *group("demo"), *group("types"))
     sources = [f"{folder}/src" for folder in MEMBERS]
-    session.run("mypy", *sources, "noxfile.py", "conftest.py", "tools", "examples")
+    session.run("mypy", *sources, "noxfile.py", "conftest.py", "tools", "examples", "benchmarks")
     # One run for each folder of tests: each may have a conftest.py, a name that clashes.
     for folder in [*(f"{folder}/tests" for folder in MEMBERS), "tests/integration"]:
         session.run("mypy", folder)
@@ -250,10 +256,26 @@ def docker_engine(session: nox.Session) -> None:
 
 @nox.session
 def demo(session: nox.Session) -> None:
-    """Search hyper-parameters on a local cluster (-- takes the script's arguments)."""
+    """Search hyper-parameters on a cluster, by default of processes (-- takes its arguments)."""
     # Without the conformance suite and what it needs.
     packages = [folder for folder in MEMBERS if folder.startswith("packages/")]
     embedded = "dockerparallel-redis-queue-container[embedded]"
     install_editable(session, packages, embedded, *group("demo"))
+    arguments = list(session.posargs)
+    if "local-docker" in " ".join(arguments) and not any("--image" in text for text in arguments):
+        made = session.run("python", "-m", "tools.demo_image", silent=True)
+        arguments += [f"--image={str(made).split()[-1]}"]
     # Unbuffered, so that its lines and the cluster's messages on standard error keep their order.
-    session.run("python", "-u", "examples/digits_search.py", *session.posargs)
+    session.run("python", "-u", "examples/digits_search.py", *arguments)
+
+
+@nox.session
+def bench(session: nox.Session) -> None:
+    """Run the benchmarks, or the one whose name comes first after -- with its arguments."""
+    install_workspace(session, *group("test"))
+    names = sorted(path.stem for path in (ROOT / "benchmarks").glob("[a-z]*.py"))
+    name, *arguments = session.posargs or ("",)
+    if name and name not in names:
+        session.error(f"there is no benchmark {name!r}; there are: {', '.join(names)}")
+    for benchmark in [name] if name else names:
+        session.run("python", "-u", "-m", f"benchmarks.{benchmark}", *arguments)

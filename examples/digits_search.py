@@ -1,6 +1,7 @@
 """Search the hyper-parameters of a classifier of handwritten digits, serially and on a cluster.
 
-``nox -s demo`` runs it on processes of this machine; ``nox -s demo -- --help`` lists its options.
+``nox -s demo`` runs it on processes of this machine, ``nox -s demo -- --provider local-docker`` in
+containers; ``nox -s demo -- --help`` lists its options.
 All but `search` is about the cluster: starting it, watching it grow, and showing that nothing of
 it is left.
 """
@@ -18,13 +19,15 @@ from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
+import sklearn
 from sklearn.datasets import load_digits
 from sklearn.model_selection import GridSearchCV
 from sklearn.svm import SVC
 from tqdm import tqdm
 from tqdm.contrib.logging import logging_redirect_tqdm
 
-from dockerparallel import DockerCluster
+from dockerparallel import DockerCluster, DockerContainer
+from dockerparallel.presets import resolve_container
 
 GRID = {"C": [0.1, 1, 10, 100], "gamma": [1e-5, 1e-4, 1e-3, 1e-2, 1e-1]}
 CANDIDATES = math.prod(len(values) for values in GRID.values())
@@ -85,10 +88,28 @@ def search_on(
     return found, seconds
 
 
-def print_workers(workers: list[dict[str, Any]]) -> None:
-    """Print which worker processes took part, and how many tasks each did."""
+def make_container(name: str, image: str | None, provider: str) -> DockerContainer:
+    """Return the worker container; what its image lacks, each worker installs as it starts."""
+    container = resolve_container(name)
+    if image is not None:
+        container.image = image
+    elif provider != "local-process" and hasattr(container, "add_pip_packages"):
+        container.add_pip_packages(f"scikit-learn=={sklearn.__version__}")
+    return container
+
+
+def containers_of(cluster: DockerCluster) -> dict[str, str]:
+    """Return the names of the containers by what their programs take for the machine's name."""
+    view = cluster.cloud_provider
+    return dict(view.containers()) if "containers" in dir(view) else {}
+
+
+def print_workers(workers: list[dict[str, Any]], containers: dict[str, str]) -> None:
+    """Print which worker processes took part, where, and how many tasks each did."""
     for worker in workers:
-        where = f"process {worker['pid']} on {worker['host']} (Python {worker['python']})"
+        host = worker["host"]
+        place = f"in the container {containers[host]}" if host in containers else f"on {host}"
+        where = f"process {worker['pid']} {place} (Python {worker['python']})"
         print(f"  {where}: {worker['done']} tasks")
 
 
@@ -124,6 +145,7 @@ def parse_arguments() -> argparse.Namespace:
     parser.add_argument("--container", default="redis-queue", help="what (default: %(default)s)")
     parser.add_argument("--workers", type=int, default=2, help="at first; twice as many later")
     parser.add_argument("--folds", type=int, default=10, help="of each candidate's validation")
+    parser.add_argument("--image", help="that has scikit-learn (default: the container's own)")
     return parser.parse_args()
 
 
@@ -133,9 +155,10 @@ def what_is_left(cluster: DockerCluster, local: bool, workers: list[dict[str, An
     if local:
         pids = wait_until_dead([worker["pid"] for worker in workers])
         left += [f"worker process {pid}" for pid in pids]
+    view = cluster.cloud_provider
+    if "list_clusters" in dir(view):
         own_name = cluster.config.job_queue_name
-        found = cluster.cloud_provider.list_clusters()
-        left += [f"files in {other.folder}" for other in found if other.name == own_name]
+        left += [f"{other}" for other in view.list_clusters() if other.name == own_name]
     return left
 
 
@@ -149,7 +172,7 @@ def main() -> int:
     print(f"The same search on {options.workers} workers of {options.provider}")
     cluster = DockerCluster(
         provider=options.provider,
-        worker_container=options.container,
+        worker_container=make_container(options.container, options.image, options.provider),
         worker_number=options.workers,
         job_queue_name=f"digits-search-{os.getpid()}",
     )
@@ -159,10 +182,11 @@ def main() -> int:
             cluster, options.folds, grow_to=2 * options.workers, grow_after=half_of_the_time
         )
         workers = cluster.worker_container.stats()["workers"]
+        containers = containers_of(cluster)
     print(f"  {found.best_params_}, score {found.best_score_:.4f}")
     print(f"Serial: {serial_seconds:.1f} s. On the cluster: {seconds:.1f} s.")
     print("Worker processes that took part (several short fits are one task):")
-    print_workers(workers)
+    print_workers(workers, containers)
 
     same = is_same(serial, found)
     left = what_is_left(cluster, options.provider == "local-process", workers)

@@ -146,7 +146,9 @@ class DockerContainer(Exporting, ABC):
         -------
         dict of str or None
             The build arguments. ``None`` (the default), with nothing written, says that the image
-            is not this container's to build: it must be pulled.
+            is not this container's to build: it must be pulled. With an argument ``BUILD_ID``,
+            images of further stages that have the label ``dockerparallel.build`` of that value
+            are removed after the build, also where it failed.
 
         Raises
         ------

@@ -98,7 +98,10 @@ class Deployment:
         for network in self.engine.networks({labels.CLUSTER: self.name}):
             if network.labels.get(labels.CLUSTER_ID) == self.cluster_id:
                 return
-            # Of an earlier cluster of this name: none of it lives, as `begin` has seen.
+            # Of an earlier cluster of this name, or, where an image had to be made since `begin`,
+            # of one that was started meanwhile.
+            if any(r.lives and r.cluster_id != self.cluster_id for r in self.named(self.name)):
+                raise _exists(self.name)
             self.engine.remove_network(network.id)
         try:
             self.engine.create_network(name, labels.common(self.name, self.cluster_id))

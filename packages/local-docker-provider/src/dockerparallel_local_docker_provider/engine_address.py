@@ -53,6 +53,15 @@ class EngineAddress:
         """Whether the engine is reached by ssh."""
         return self.scheme == "ssh"
 
+    @property
+    def loopback_is_reached(self) -> bool:
+        """Whether this session reaches what is published on the loopback of the engine's machine.
+
+        On a socket's or a forward's engine it does; a ``tcp`` engine may be anywhere.
+        """
+        host = urlsplit(self.url).hostname or ""
+        return self.is_local or self.is_ssh or host == "localhost" or host.startswith("127.")
+
     def __str__(self) -> str:
         """Show the address and what named it."""
         return f"{self.url} ({self.origin})"

@@ -25,6 +25,7 @@ if TYPE_CHECKING:
     from dockerparallel.log import ClusterLogger
 
 _CONFLICT = 409
+_STAGE_LABEL = "dockerparallel.build"
 _LAST_LINES = 15
 _TELL_SECONDS = 10.0
 
@@ -84,7 +85,8 @@ def remove_built_image(engine: Engine, image: str, logger: ClusterLogger) -> Non
             about = engine.api.inspect_image(image)
         except (ImageNotFound, NotFound):
             return
-        if labels.BUILT not in ((about.get("Config") or {}).get("Labels") or {}):
+        # An image that was made from this one has the label too, but not the name in it.
+        if ((about.get("Config") or {}).get("Labels") or {}).get(labels.BUILT) != image:
             return
         try:
             engine.api.remove_image(image)
@@ -116,14 +118,25 @@ def _build(
                 custom_context=True,
                 tag=image,
                 buildargs=arguments,
-                labels={labels.BUILT: "true"},
+                labels={labels.BUILT: image},
                 rm=True,
                 forcerm=True,
                 decode=True,
                 # Between two lines that the build prints: a step may be silent for long.
                 timeout=timeout,
             )
-        _watch(engine, doing, stream, logger, timeout)
+        try:
+            _watch(engine, doing, stream, logger, timeout)
+        finally:
+            _remove_stages(engine, arguments.get("BUILD_ID"))
+
+
+def _remove_stages(engine: Engine, build_id: str | None) -> None:
+    """Remove what the stages of a build have left; see ``write_build_context``."""
+    if build_id is not None:
+        filters = {"dangling": True, "label": f"{_STAGE_LABEL}={build_id}"}
+        with translated(engine.address, "remove what a build has left", engine.timeout):
+            engine.api.prune_images(filters=filters)
 
 
 def _pull(engine: Engine, image: str, logger: ClusterLogger, timeout: float) -> None:

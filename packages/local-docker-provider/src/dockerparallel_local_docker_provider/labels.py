@@ -33,7 +33,10 @@ VERSION = "dockerparallel.version"
 """The version of the provider that made it."""
 
 BUILT = "dockerparallel.built-on-demand"
-"""Of an image that the provider has built because it was missing: deep clean-up removes it."""
+"""Of an image that the provider has built because it was missing: the name that it gave to it.
+
+Deep clean-up removes it.
+"""
 
 
 class Role(StrEnum):

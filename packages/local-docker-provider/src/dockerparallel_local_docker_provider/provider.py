@@ -152,13 +152,21 @@ class LocalDockerProvider(LogsAndLeftovers, ManagedCloudProvider):
         Raises
         ------
         InvalidValueError
-            The engine has not as many cores, or as much memory.
+            The engine has not as many cores, or as much memory; or it is a ``tcp`` engine of
+            another machine.
         ClusterExistsError
             Another session has started a cluster of this name meanwhile.
         ImageUnavailableError, PortTakenError, NetworkPoolError, EngineError
             The engine cannot run it.
         """
         check_room("server", hardware, self._connection.size)
+        address = self._connection.engine.address
+        if not address.loopback_is_reached:
+            raise InvalidValueError(
+                f"A server on the Docker engine at {address} is published on the loopback of that "
+                "machine, which this one does not reach: use ssh (docker_host='ssh://user@host'), "
+                "which forwards its port, or an ExternalServer that both reach."
+            )
         deployment = self._deployment
         deployment.begin(cluster)
         self.stop_server(cluster)

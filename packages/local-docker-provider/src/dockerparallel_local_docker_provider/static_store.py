@@ -40,7 +40,7 @@ class StaticStore:
 
     def note(self, static_data: dict[str, Any]) -> None:
         """Note what the server's container was made with."""
-        self._kept = static_data
+        self._kept = _lasting(static_data)
 
     def keep(self, cluster: DockerCluster, worker_container: DockerContainer) -> None:
         """Store the static data as it is now, unless it is stored already.
@@ -53,7 +53,7 @@ class StaticStore:
             Of whose image a store is made, where the server is external.
         """
         now = cluster.static_data()
-        if now == self._kept:
+        if _lasting(now) == self._kept:
             return
         deployment, engine = self._deployment, self._deployment.engine
         external = cluster.state.runtime.server_from_other_source
@@ -64,7 +64,7 @@ class StaticStore:
             hardware = DockerHardware(memory=cluster.config.worker_hardware.memory)
             spec = specification(deployment, worker_container, hardware, Role.STORE, _HANDLE)
             make(engine, spec, {}, now, user="")
-        self._kept = now
+        self._kept = _lasting(now)
 
     def load(self, records: list[ContainerRecord]) -> dict[str, Any]:
         """Return the static data that one of these containers holds.
@@ -85,3 +85,9 @@ class StaticStore:
             f"'python -m dockerparallel_local_docker_provider remove {records[0].cluster}', and "
             "start it anew."
         )
+
+
+def _lasting(static_data: dict[str, Any]) -> dict[str, Any]:
+    """Return the data without the number of workers, which whoever reconnects counts anew."""
+    config = {**static_data["config"], "expected_worker_number": None}
+    return {**static_data, "config": config}
