@@ -94,6 +94,12 @@ def recipe_of(image: str) -> str | None:
     return asked.stdout.strip() if asked.returncode == 0 else None
 
 
+def python_of(image: str) -> str:
+    """Return the minor version of Python of an image, such as ``"3.11"``; runs a container."""
+    script = "import sys; print('%d.%d' % sys.version_info[:2])"
+    return run("docker", "run", "--rm", image, "python3", "-c", script).strip()
+
+
 def build(image: str, suite: str, recipe: str) -> None:
     """Make the image and remove the one that had its name."""
     mirror, components = source_of(suite)

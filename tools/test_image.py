@@ -43,7 +43,7 @@ def redis_queue_image() -> Iterator[str]:
     # Held by all who use the image, so that none of them removes it under another.
     with base_image.locked(Path(__file__), WAIT_SECONDS, fcntl.LOCK_SH) as in_use:
         with base_image.locked(ROOT / "tools" / "base_image.py", WAIT_SECONDS):
-            if not _is_there(image):
+            if not is_there(image):
                 _build(image, base)
         try:
             yield image
@@ -83,7 +83,8 @@ def _digest(base: str) -> str:
     return digest.hexdigest()[:16]
 
 
-def _is_there(image: str) -> bool:
+def is_there(image: str) -> bool:
+    """Tell whether the engine has an image."""
     asked = subprocess.run(
         ["docker", "image", "inspect", image],
         capture_output=True,
@@ -97,8 +98,7 @@ def _build(image: str, base: str) -> None:
     # What killed runs have left; an hour is longer than any run.
     old = ("--filter", f"label={LABEL}", "--filter", "until=1h")
     base_image.run("docker", "image", "prune", "--all", "--force", *old)
-    script = "import sys; print('%d.%d' % sys.version_info[:2])"
-    python = base_image.run("docker", "run", "--rm", base, "python3", "-c", script).strip()
+    python = base_image.python_of(base)
     program = (sys.executable, "-m", "dockerparallel_redis_queue_container", "build-image")
     with wheelhouse() as wheels:
         made_of = (f"--base={base}", f"--python={python}", f"--wheels={wheels}")
@@ -113,5 +113,5 @@ def _remove_unless_used(image: str, in_use: int) -> None:
     except base_image.BaseImageError:
         # Another test process uses the image, and removes it afterwards.
         return
-    if _is_there(image):
+    if is_there(image):
         base_image.run("docker", "image", "rm", image)
