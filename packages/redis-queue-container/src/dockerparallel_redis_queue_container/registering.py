@@ -122,6 +122,8 @@ def wait_for_worker(cluster: DockerCluster, client: QueueClient, timeout: float)
                 "the worker containers if none comes (worker_timeout= sets how long to wait).",
                 timeout,
             )
+            # Where they have died, as for a package that cannot be installed, the provider tells.
+            cluster.worker_numbers()
             return
         time.sleep(pause)
         pause = min(2 * pause, _LONGEST_PAUSE)
