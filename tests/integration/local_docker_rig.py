@@ -67,7 +67,12 @@ def make_fixture(redis_queue_image: str) -> Iterator[Make]:
             secrets=secret or {},
             max_worker_num=max_worker_num,
         )
-        settings = {"job_queue_name": new_name(), "verbose": 0, "worker_number": 2, **HARDWARE}
+        settings: dict[str, Any] = {
+            "job_queue_name": new_name(),
+            "verbose": 0,
+            "worker_number": 2,
+            **HARDWARE,
+        }
         made.append(DockerCluster(LocalDockerProvider(), container, **(settings | options)))
         return made[-1]
 

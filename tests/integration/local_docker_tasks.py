@@ -35,7 +35,9 @@ def find(needle: str) -> list[str]:
     """Return the places of the container, open to a task, that show a text turned round."""
     wanted = needle[::-1].encode()
     places = [*Path("/proc").glob("[0-9]*/environ"), *Path("/proc").glob("[0-9]*/cmdline")]
-    for folder in ("/run", "/tmp", "/home", "/etc", "/opt/dockerparallel"):  # noqa: S108
+    # The last one in a folder that only root may list.
+    secrets = os.environ["DOCKERPARALLEL_SECRETS_DIR"]
+    for folder in ("/run", "/tmp", "/home", "/etc", "/opt/dockerparallel", secrets):  # noqa: S108
         places += [path for path in Path(folder).rglob("*") if path.is_file()]
     found = [name for name, value in os.environ.items() if needle[::-1] in value]
     for place in places:
@@ -62,6 +64,13 @@ def secret_of(name: str) -> str | None:
 def user_ids() -> tuple[int, ...]:
     """Return the real, effective and saved user of a task."""
     return os.getresuid()
+
+
+def use_package() -> tuple[int, int]:
+    """Return what a package holds that workers install, and who runs the task."""
+    import dp_indexed_package  # type: ignore[import-not-found]  # the client has none
+
+    return dp_indexed_package.VALUE, os.getuid()
 
 
 def missing_module() -> str:
