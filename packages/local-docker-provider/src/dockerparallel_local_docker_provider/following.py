@@ -41,3 +41,5 @@ def follow_log(
         if alarm is not None:
             alarm.cancel()
         stream.close()
+        # That has shut the connection down, and left the file on it to the collector.
+        stream._response.close()  # noqa: SLF001 - there is no other way to it

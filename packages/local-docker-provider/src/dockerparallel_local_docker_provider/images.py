@@ -62,7 +62,15 @@ def ensure_image(
             arguments = container.write_build_context(Path(name))
             if arguments is not None:
                 logger.info("The engine has no image %s: building it.", image)
-                _build(engine, image, Path(name), arguments, logger, timeout)
+                try:
+                    _build(engine, image, Path(name), arguments, logger, timeout)
+                except EngineTimeoutError as error:
+                    # Also where it has printed nothing for so long.
+                    raise _too_slow(f"build the image {image}", timeout) from error
+                except EngineError as error:
+                    if type(error) is not EngineError:
+                        raise
+                    raise ImageUnavailableError(_not_to_be_had(image, str(error))) from error
             else:
                 logger.info("The engine has no image %s: pulling it.", image)
                 _pull(engine, image, logger, timeout)
@@ -177,10 +185,14 @@ def _watch(
             logger.info("Still at it (%s): %s", doing, lines[-1] if lines else "no word yet")
             next_word = time.monotonic() + _TELL_SECONDS
         if time.monotonic() > deadline:
-            raise EngineTimeoutError(
-                f"The Docker engine did not {doing} within {timeout:g} s: pass a larger "
-                "image_timeout= to LocalDockerProvider, or do it by hand before the start."
-            )
+            raise _too_slow(doing, timeout)
+
+
+def _too_slow(doing: str, timeout: float) -> EngineTimeoutError:
+    return EngineTimeoutError(
+        f"The Docker engine did not {doing} within {timeout:g} s: pass a larger image_timeout= to "
+        "LocalDockerProvider, or do it by hand before the start."
+    )
 
 
 def _not_to_be_had(image: str, reason: str) -> str:

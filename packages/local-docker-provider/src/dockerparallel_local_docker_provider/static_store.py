@@ -36,11 +36,12 @@ class StaticStore:
 
     def __init__(self, deployment: Deployment) -> None:
         self._deployment = deployment
-        self._kept: dict[str, Any] | None = None
+        # With the cluster's id: what one cluster has stored goes with it.
+        self._kept: tuple[str, dict[str, Any]] | None = None
 
     def note(self, static_data: dict[str, Any]) -> None:
         """Note what the server's container was made with."""
-        self._kept = _lasting(static_data)
+        self._kept = (self._deployment.cluster_id, _lasting(static_data))
 
     def keep(self, cluster: DockerCluster, worker_container: DockerContainer) -> None:
         """Store the static data as it is now, unless it is stored already.
@@ -53,9 +54,10 @@ class StaticStore:
             Of whose image a store is made, where the server is external.
         """
         now = cluster.static_data()
-        if _lasting(now) == self._kept:
-            return
         deployment, engine = self._deployment, self._deployment.engine
+        kept = (deployment.cluster_id, _lasting(now))
+        if kept == self._kept:
+            return
         external = cluster.state.runtime.server_from_other_source
         places = deployment.containers(Role.STORE if external else Role.SERVER)
         if places:
@@ -64,7 +66,7 @@ class StaticStore:
             hardware = DockerHardware(memory=cluster.config.worker_hardware.memory)
             spec = specification(deployment, worker_container, hardware, Role.STORE, _HANDLE)
             make(engine, spec, {}, now, user="")
-        self._kept = _lasting(now)
+        self._kept = kept
 
     def load(self, records: list[ContainerRecord]) -> dict[str, Any]:
         """Return the static data that one of these containers holds.
