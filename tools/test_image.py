@@ -39,7 +39,7 @@ def redis_queue_image() -> Iterator[str]:
         An image could not be made.
     """
     base = base_image.ensure()
-    image = f"{REPOSITORY}:test-{_digest(base)}"
+    image = f"{REPOSITORY}:test-{sources_digest(base)}"
     # Held by all who use the image, so that none of them removes it under another.
     with base_image.locked(Path(__file__), WAIT_SECONDS, fcntl.LOCK_SH) as in_use:
         with base_image.locked(ROOT / "tools" / "base_image.py", WAIT_SECONDS):
@@ -52,8 +52,13 @@ def redis_queue_image() -> Iterator[str]:
 
 
 @contextmanager
-def wheelhouse() -> Iterator[Path]:
+def wheelhouse(*packages: str) -> Iterator[Path]:
     """Give a folder with the wheels of this checkout and of all that it needs, and remove it.
+
+    Parameters
+    ----------
+    *packages
+        What else is wanted, as pip takes it.
 
     Raises
     ------
@@ -62,7 +67,7 @@ def wheelhouse() -> Iterator[Path]:
     """
     with tempfile.TemporaryDirectory(prefix="dockerparallel-wheels-") as name:
         pip = (sys.executable, "-m", "pip", "wheel", "--quiet", f"--wheel-dir={name}")
-        base_image.run(*pip, *(str(ROOT / source) for source in SOURCES), *EXTRA_WHEELS)
+        base_image.run(*pip, *(str(ROOT / source) for source in SOURCES), *EXTRA_WHEELS, *packages)
         yield Path(name)
 
 
@@ -72,7 +77,7 @@ def python_of(image: str) -> str:
     return base_image.run("docker", "image", "inspect", "--format", form, image).strip()
 
 
-def _digest(base: str) -> str:
+def sources_digest(base: str) -> str:
     """Return a short digest that changes when the image would; each checkout has its own."""
     recipe = base_image.recipe_of(base)
     digest = hashlib.sha256(f"{ROOT}\0{recipe}\0".encode() + Path(__file__).read_bytes())

@@ -52,6 +52,7 @@ def reference(
             "_version.py": '__version__ = "7.3"\n',
             "py.typed": "",
             "inner/far_away_part.py": "import dockerparallel_far_away_provider\n",
+            "image/Dockerfile": "RUN python -m dockerparallel_far_away_provider\n",
             "__pycache__/x.pyc": "not text",
         },
     )
@@ -93,6 +94,7 @@ def test_the_copy_has_the_new_name_everywhere(reference: Path, tmp_path: Path) -
         f"{source}/__init__.py",
         f"{source}/_version.py",
         f"{source}/py.typed",
+        f"{source}/image/Dockerfile",
         f"{source}/inner/near_by_part.py",
     }
     told_origin = {"CHANGELOG.md", "README.md"}

@@ -162,7 +162,8 @@ def _files(kind: Kind, template: Template, name: str) -> Iterator[tuple[Path, st
     import_name = f"dockerparallel_{name.replace('-', '_')}_{kind}"
     for source in sorted(template.package.rglob("*")):
         path = source.relative_to(template.package)
-        if source.is_file() and source.suffix in {".py", ".typed"} and path.parts[0] != _IN_WHEEL:
+        is_source = source.suffix in {".py", ".typed"} or source.name == "Dockerfile"
+        if source.is_file() and is_source and path.parts[0] != _IN_WHEEL:
             text = source.read_text(encoding="utf-8")
             if path.name == "_version.py":
                 text = re.sub(r'(__version__ = )".*"', r'\1"0.1.0"', text)
