@@ -272,14 +272,14 @@ class LocalDockerProvider(LogsAndLeftovers, ManagedCloudProvider):
         counts = shares(
             worker_number, workers_per_container(hardware, container.max_worker_num, size)
         )
-        packed = {
-            workers: container if workers == 1 else container.configure_worker_env(cluster, workers)
-            for workers in set(counts)
-        }
+        packed = [
+            container if workers == 1 else container.configure_worker_env(cluster, workers)
+            for workers in counts
+        ]
         handles = [f"worker-{secrets.token_hex(4)}" for _ in counts]
 
         def run(number: int) -> None:
-            one = packed[counts[number]]
+            one = packed[number]
             spec = specification(
                 deployment, one, hardware, Role.WORKER, handles[number], workers=counts[number]
             )
