@@ -28,6 +28,7 @@ import cloudpickle
 from dockerparallel_redis_queue_container.code_shipping import CodeShipper, Shipment
 from dockerparallel_redis_queue_container.errors import CodeShippingError
 from dockerparallel_redis_queue_container.import_scan import roots_in_function
+from dockerparallel_redis_queue_container.warning_categories import reduce_category
 
 PICKLE_PROTOCOL = 5
 """The protocol of every pickle that travels; buffers are in-band."""
@@ -172,6 +173,8 @@ class _ShippingPickler(cloudpickle.CloudPickler):  # type: ignore[misc]  # it ha
         reduced = super().reducer_override(obj)
         if shipped and reduced is NotImplemented:
             self._shipment.add(name.partition(".")[0])
+        elif reduced is NotImplemented and isinstance(obj, type):
+            return reduce_category(obj) or NotImplemented
         elif kind is FunctionType and reduced is not NotImplemented:
             for root in roots_in_function(obj):
                 self._shipment.add(root)
