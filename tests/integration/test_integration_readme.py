@@ -98,6 +98,26 @@ def test_the_example_runs(file: str, output: str, tmp_path: Path) -> None:
     assert re.fullmatch(output, done.stdout), done.stdout
 
 
+@pytest.mark.docker
+@pytest.mark.timeout(900)
+def test_the_example_in_containers_runs(tmp_path: Path) -> None:
+    text = (ROOT / "packages/local-docker-provider/README.md").read_text("utf-8")
+    (example,) = re.findall(r"```python\n(.*?)```", text, flags=re.DOTALL)
+    script = tmp_path / "example.py"
+    script.write_text(example, encoding="utf-8")
+    done = subprocess.run(
+        [sys.executable, "-m", "tools.with_own_image", sys.executable, "-W", "error", str(script)],
+        cwd=ROOT,
+        capture_output=True,
+        text=True,
+        timeout=800,
+        check=False,
+    )
+    assert done.returncode == 0, done.stdout + done.stderr
+    assert re.search(r"\[0, 1, 4, .*, 81\]\n.*Ready to accept connections", done.stdout, re.DOTALL)
+    assert "building it" in done.stderr
+
+
 def test_each_package_has_the_licence_of_the_root() -> None:
     licence = (ROOT / "LICENSE").read_text(encoding="utf-8")
     folders = [file.parent for file in ROOT.glob("packages/*/pyproject.toml")]
