@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import threading
 from dataclasses import dataclass
 
 from dockerparallel_local_docker_provider.engine import Engine
@@ -24,6 +25,8 @@ class EngineOptions:
 class EngineConnection:
     """Opens the engine once in each process, and can be copied and pickled, closed as it is then.
 
+    Thread-safe: exported functions are called from any thread.
+
     Parameters
     ----------
     options
@@ -36,23 +39,27 @@ class EngineConnection:
         self._tunnel: SshForward | None = None
         self._size: EngineSize | None = None
         self._pid = 0
+        self._lock = threading.RLock()
 
     @property
     def engine(self) -> Engine:
         """The engine; may raise what :class:`Engine` raises, and then tries again next time."""
-        # A forked child must not talk on its parent's connections; and ssh may have lost its host.
-        lost = self._tunnel is not None and not self._tunnel.lives
-        if self._engine is None or self._pid != os.getpid() or lost:
-            self.close()
-            address = find_engine(self.options.docker_host, self.options.context)
-            url = address.url
-            if address.is_ssh:
-                self._tunnel = forwarded_engine(address, self.options.timeout)
-                url = f"unix://{self._tunnel.local}"
-            self._pid = os.getpid()
-            connections = self.options.parallelism + 2
-            self._engine = Engine(address, url, self.options.timeout, connections)
-        return self._engine
+        with self._lock:
+            # A forked child must not talk on its parent's connections; ssh may have lost its host.
+            lost = self._tunnel is not None and not self._tunnel.lives
+            if self._engine is None or self._pid != os.getpid() or lost:
+                self.close()
+                self._pid = os.getpid()
+                self._engine = self._open()
+            return self._engine
+
+    def _open(self) -> Engine:
+        address = find_engine(self.options.docker_host, self.options.context)
+        url = address.url
+        if address.is_ssh:
+            self._tunnel = forwarded_engine(address, self.options.timeout)
+            url = f"unix://{self._tunnel.local}"
+        return Engine(address, url, self.options.timeout, self.options.parallelism + 2)
 
     @property
     def size(self) -> EngineSize:
@@ -63,13 +70,18 @@ class EngineConnection:
 
     def close(self) -> None:
         """Close the connections of this process; the next use opens them anew."""
-        if self._pid == os.getpid():
-            if self._engine is not None:
-                self._engine.close()
-            if self._tunnel is not None:
-                self._tunnel.close()
-        self._engine = self._tunnel = None
+        with self._lock:
+            if self._pid == os.getpid():
+                if self._engine is not None:
+                    self._engine.close()
+                if self._tunnel is not None:
+                    self._tunnel.close()
+            self._engine = self._tunnel = None
 
-    def __getstate__(self) -> dict[str, object]:
+    def __getstate__(self) -> EngineOptions:
         """Leave the open connections behind."""
-        return {**vars(self), "_engine": None, "_tunnel": None, "_size": None, "_pid": 0}
+        return self.options
+
+    def __setstate__(self, options: EngineOptions) -> None:
+        """Be as one that was just made."""
+        self.__init__(options)  # type: ignore[misc]  # on an object of this very class
