@@ -15,13 +15,19 @@ from typing import Any, Self, TypeVar
 from dockerparallel import DockerCluster, DockerContainer
 
 SERVER = """
-import os, pathlib, socket
+import os, pathlib, socket, threading
+
+def serve(connection):
+    connection.sendall(b"tiny")
+    while connection.recv(1024):
+        pass
+    connection.close()
+
 secret = pathlib.Path(os.environ["DOCKERPARALLEL_SECRETS_DIR"], "TINY_PASSWORD").read_text()
 server = socket.create_server(("", int(os.environ["PORT"])))
 print("listening, with a secret of", len(secret), "letters", flush=True)
-kept = []
 while True:
-    kept.append(server.accept())
+    threading.Thread(target=serve, args=(server.accept()[0],), daemon=True).start()
 """
 
 WORKER = """

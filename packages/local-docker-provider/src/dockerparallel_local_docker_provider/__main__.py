@@ -34,6 +34,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     connection = EngineConnection(
         EngineOptions(options.host, options.context, _ENGINE_TIMEOUT, _AT_A_TIME)
     )
+    options.connection = connection
     try:
         return int(options.run(connection.engine, options))
     except InvalidValueError as error:
@@ -134,6 +135,8 @@ def _shell(engine: Engine, options: argparse.Namespace) -> int:
     where = ["--context", options.context] if options.context else ["--host", engine.address.url]
     terminal = ["--interactive", *(["--tty"] if sys.stdin.isatty() else [])]
     sys.stdout.flush()
+    # Nobody is here to do it later.
+    options.connection.close()
     os.execv(docker, [docker, *where, "exec", *terminal, record.name, options.program])  # noqa: S606  # no shell here
 
 

@@ -39,7 +39,12 @@ class PublishedServer:
         return ServerAddress(LOOPBACK, self._reachable(published), private, port)
 
     def answers(self, server: ContainerRecord, network: str, port: int) -> bool:
-        """Tell whether it has ever accepted a connection; asks until it has."""
+        """Tell whether it has ever accepted a connection; asks until it has.
+
+        Renews a forward that ssh has lost, also after that.
+        """
+        if self._answered == server.id and self._forward is not None and port in server.ports:
+            self._reachable(server.ports[port])
         if self._answered != server.id and port in server.ports:
             inside = server.addresses.get(network)
             is_local = self._connection.engine.address.is_local
@@ -62,10 +67,14 @@ class PublishedServer:
             return port
         forward = self._forward
         if forward is None or forward.remote != port or not forward.lives:
+            local = None
             if forward is not None:
                 forward.close()
+                # Whoever talks to the server knows the old port.
+                if forward.remote == port and forward.is_ours:
+                    local = int(str(forward.local))
             timeout = self._connection.options.timeout
-            self._forward = forward = forwarded_port(address, port, timeout)
+            self._forward = forward = forwarded_port(address, port, timeout, local)
         return int(str(forward.local))
 
     def __getstate__(self) -> dict[str, object]:

@@ -27,6 +27,9 @@ _OPTIONS = (
     # There is no terminal to ask on.
     "BatchMode=yes",
     "ExitOnForwardFailure=yes",
+    # A connection that the user shares would keep the forward when we have ended.
+    "ControlMaster=no",
+    "ControlPath=none",
     "ServerAliveInterval=15",
     "ServerAliveCountMax=4",
 )
@@ -64,7 +67,10 @@ class SshForward:
             stderr=self._errors,
             start_new_session=True,
         )
-        self._finalizer = weakref.finalize(self, _end, self._process, self._errors, local)
+        self._owner = os.getpid()
+        self._finalizer = weakref.finalize(
+            self, _end, self._owner, self._process, self._errors, local
+        )
         # At exit the pipe is closed anyway, and clusters that stop then need the forward.
         self._finalizer.atexit = False
         try:
@@ -77,6 +83,11 @@ class SshForward:
     def lives(self) -> bool:
         """Whether the forward is still there."""
         return self._process.poll() is None
+
+    @property
+    def is_ours(self) -> bool:
+        """Whether this process started it; in a forked child it is the parent's."""
+        return self._owner == os.getpid()
 
     def close(self) -> None:
         """End the forward. Idempotent."""
@@ -106,18 +117,21 @@ class SshForward:
         return self._errors.read().decode(errors="replace").strip()
 
 
-def forwarded_port(address: EngineAddress, port: int, timeout: float) -> SshForward:
-    """Forward a port of the loopback of an ssh host to a free one of this machine's.
+def forwarded_port(
+    address: EngineAddress, port: int, timeout: float, local: int | None = None
+) -> SshForward:
+    """Forward a port of the loopback of an ssh host to one of this machine: ``local``, or any.
 
     Raises
     ------
     ForwardError
         It cannot be forwarded.
     """
-    with socket.socket() as probe:
-        probe.bind((LOOPBACK, 0))
-        free = int(probe.getsockname()[1])
-    return SshForward(address, free, port, timeout)
+    if local is None:
+        with socket.socket() as probe:
+            probe.bind((LOOPBACK, 0))
+            local = int(probe.getsockname()[1])
+    return SshForward(address, local, port, timeout)
 
 
 def forwarded_engine(address: EngineAddress, timeout: float) -> SshForward:
@@ -195,9 +209,10 @@ def _accepts(local: int | Path) -> bool:
     return True
 
 
-def _end(process: subprocess.Popen[bytes], errors: object, local: int | Path) -> None:
+def _end(owner: int, process: subprocess.Popen[bytes], errors: object, local: int | Path) -> None:
     if process.stdin is not None:
         process.stdin.close()
+    # In a forked child, the process below counts as ended: it is the parent's.
     process.terminate()
     try:
         process.wait(_END_SECONDS)
@@ -205,6 +220,6 @@ def _end(process: subprocess.Popen[bytes], errors: object, local: int | Path) ->
         process.kill()
         process.wait()
     errors.close()  # type: ignore[attr-defined]  # a temporary file has no type of its own
-    if isinstance(local, Path):
+    if isinstance(local, Path) and owner == os.getpid():
         local.unlink(missing_ok=True)
         local.parent.rmdir()
