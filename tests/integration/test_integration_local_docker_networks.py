@@ -41,13 +41,17 @@ def address_of(container: str) -> str:
     return str(network["IPAddress"])
 
 
-def test_a_short_loss_of_the_network_costs_nothing(make: Make, eventually: Eventually) -> None:
-    cluster = make()
+def test_a_short_loss_of_the_network_is_survived(make: Make, eventually: Eventually) -> None:
+    # The supervisor notices after half of a lease.
+    cluster = make({LEASE: "6"})
     cluster.start()
     batch = Batch(cluster)
     eventually(batch.at_the_gate, "both workers to be at work")
     (victim, container), (_, other) = workers(cluster).items()
     docker("network", "disconnect", network_of(cluster), container)
+    eventually(
+        lambda: "did not take the heartbeat" in docker("logs", container), "the loss to be noticed"
+    )
     docker("network", "connect", network_of(cluster), container)
     batch.open(container, other)
     batch.hosts()
