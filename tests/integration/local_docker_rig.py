@@ -77,8 +77,11 @@ def make_fixture(redis_queue_image: str) -> Iterator[Make]:
         return made[-1]
 
     yield make
+    volumes = mounted_volumes()
     for cluster in made:
         cluster.stop()
+    # The engine gives them no label, and names that say nothing.
+    assert not volumes & set(docker("volume", "ls", "--quiet").splitlines())
 
 
 @pytest.fixture(name="nothing_of_ours_is_left", autouse=True)
@@ -93,7 +96,7 @@ def leftovers(name: str = PREFIX) -> dict[str, list[str]]:
     """Return, by kind, what the engine has of clusters whose names begin so."""
     mark = '{{.Label "dockerparallel.cluster"}}'
     listings = {
-        "containers": ("ps", "--all", "--format", f"{{{{.Names}}}} {mark} {{{{.Mounts}}}}"),
+        "containers": ("ps", "--all", "--format", f"{{{{.Names}}}} {mark}"),
         "networks": ("network", "ls", "--format", f"{{{{.Name}}}} {mark}"),
         "volumes": ("volume", "ls", "--format", f"{{{{.Name}}}} {mark}"),
         "images": ("images", "--format", "{{.Repository}}:{{.Tag}}"),
@@ -101,6 +104,12 @@ def leftovers(name: str = PREFIX) -> dict[str, list[str]]:
     found = {kind: docker(*command).splitlines() for kind, command in listings.items()}
     ours = {kind: [line for line in lines if name in line] for kind, lines in found.items()}
     return {kind: lines for kind, lines in ours.items() if lines}
+
+
+def mounted_volumes() -> set[str]:
+    """Return the volumes that containers of our clusters have now."""
+    listing = ("ps", "--all", "--no-trunc", f"--filter=name={PREFIX}", "--format={{.Mounts}}")
+    return set(docker(*listing).replace(",", "\n").split())
 
 
 def inspect(container: str) -> dict[str, Any]:
