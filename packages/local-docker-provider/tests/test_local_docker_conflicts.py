@@ -84,6 +84,7 @@ def test_a_cluster_that_runs_elsewhere_is_left_alone(make_cluster: Make) -> None
     with pytest.raises(ClusterExistsError, match="if_exists="):
         second.start()
     second.stop()
+    second.state.provider.cleanup(second)
     assert first.worker_numbers().running == 1
     assert first.is_server_running()
 

@@ -13,6 +13,7 @@ from local_docker_parts import (
     docker,
     image_ids,
     network_names,
+    wait_for,
 )
 
 from dockerparallel import DockerCluster
@@ -39,6 +40,11 @@ def deaf_registry() -> Iterator[str]:
     with socket.socket() as taken:
         taken.bind(("127.0.0.1", 0))
         yield f"127.0.0.1:{taken.getsockname()[1]}"
+
+
+def commands() -> str:
+    """Return what all containers run, those of builds included."""
+    return docker("ps", "--all", "--no-trunc", "--format={{.Command}}")
 
 
 def has_image(name: str) -> bool:
@@ -137,24 +143,26 @@ def test_a_dockerfile_that_is_none(make_cluster: Make, prefix: str) -> None:
 
 def test_a_build_that_takes_too_long(make_cluster: Make, base_image: str, prefix: str) -> None:
     # It prints without end, so that it is the whole that takes too long.
-    endless = "while true; do echo still cooking; sleep 0.1; done"
+    endless = f"while true; do echo still cooking {prefix}; sleep 0.1; done"
     cluster = make_cluster(
         TinyContainer(f"{prefix}:1", recipe=f"FROM {base_image}\nRUN {endless}\n"),
         LocalDockerProvider(image_timeout=1.0),
     )
     with pytest.raises(EngineTimeoutError, match=r"within 1 s: .*image_timeout="):
         cluster.start()
+    wait_for("the end of the build", lambda: prefix not in commands())
 
 
 def test_a_build_that_says_nothing_for_too_long(
     make_cluster: Make, base_image: str, prefix: str
 ) -> None:
     cluster = make_cluster(
-        TinyContainer(f"{prefix}:1", recipe=f"FROM {base_image}\nRUN sleep 120\n"),
+        TinyContainer(f"{prefix}:1", recipe=f"FROM {base_image}\nRUN sleep 120 || {prefix}\n"),
         LocalDockerProvider(image_timeout=1.0),
     )
     with pytest.raises(EngineTimeoutError, match="image_timeout="):
         cluster.start()
+    wait_for("the end of the build", lambda: prefix not in commands())
 
 
 @pytest.mark.parametrize("end", ["", ":1", "@sha256:" + 64 * "0"])

@@ -153,6 +153,26 @@ def test_a_program_that_the_image_lacks_is_named(
     assert container_names(prefix) == network_names(prefix) == []
 
 
+def test_a_worker_that_cannot_be_started_leaves_the_others_alone(
+    make_cluster: Make, prefix: str
+) -> None:
+    class Missing(TinyContainer):
+        def configure_worker_env(self, cluster: DockerCluster, worker_number: int) -> Missing:
+            container = super().configure_worker_env(cluster, worker_number)
+            container.command = ["no-such-worker"]
+            return container
+
+    cluster = make_cluster()
+    cluster.start()
+    before = container_names(prefix)
+    state = cluster.state
+    state.worker_container = Missing(state.worker_container.image)
+    with pytest.raises(EngineError, match="no-such-worker"):
+        cluster.set_worker_number(3)
+    assert container_names(prefix) == before
+    assert cluster.worker_numbers().running == 1
+
+
 def test_a_server_that_died_is_started_again_for_the_same_workers(
     make_cluster: Make, caplog: pytest.LogCaptureFixture
 ) -> None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import socket
 import subprocess
 import sys
+import threading
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack
 
@@ -42,6 +43,10 @@ def talking(base_image: str, tmp_path_factory: pytest.TempPathFactory) -> Iterat
         yield cluster
     left = remains(name)
     assert not left
+
+
+def timers() -> list[threading.Thread]:
+    return [thread for thread in threading.enumerate() if isinstance(thread, threading.Timer)]
 
 
 def worker_of(cluster: DockerCluster) -> str:
@@ -97,6 +102,13 @@ class TestTalking:
         lines = talking.cloud_provider.logs(worker_of(talking), follow=True)
         assert next(lines) == "one"
         lines.close()
+
+    def test_a_time_limit_goes_with_who_stops_listening(self, talking: DockerCluster) -> None:
+        lines = talking.cloud_provider.logs(worker_of(talking), follow=True, timeout=3600.0)
+        assert next(lines) == "one"
+        assert timers()
+        lines.close()
+        wait_for("the end of the alarm", lambda: not timers())
 
     def test_listing(self, talking: DockerCluster, capsys: pytest.CaptureFixture[str]) -> None:
         assert __main__.main(["list"]) == 0
