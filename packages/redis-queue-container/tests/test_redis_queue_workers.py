@@ -266,6 +266,21 @@ def test_workers_end_when_the_server_stays_away(own_server: Server, tmp_path: Pa
         site.close()
 
 
+def test_a_server_that_is_gone_is_not_waited_for_at_the_end(
+    own_server: Server, tmp_path: Path
+) -> None:
+    site = Site(own_server, tmp_path)
+    program = site.start_workers(1)
+    own_server.kill()
+    try:
+        until(lambda: "did not take the heartbeat" in program.log, "the supervisor to notice")
+        assert program.end() == 0
+        assert "All workers have ended" in program.log
+        assert "was not told" not in program.log
+    finally:
+        site.close()
+
+
 def test_workers_survive_a_restart_of_the_server(own_server: Server, tmp_path: Path) -> None:
     site = Site(own_server, tmp_path)
     try:

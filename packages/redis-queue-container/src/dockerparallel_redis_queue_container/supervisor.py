@@ -105,6 +105,7 @@ class Supervisor:
         self._failed_starts = 0
         self._start_after = 0.0
         self._stopping = False
+        self._server_answers = True
         self._pid = os.getpid()
 
     def __enter__(self) -> Self:
@@ -153,7 +154,9 @@ class Supervisor:
                 try:
                     self._heartbeat()
                     last_answer = time.monotonic()
+                    self._server_answers = True
                 except (RedisError, OSError) as error:
+                    self._server_answers = False
                     waited = time.monotonic() - last_answer
                     if waited > self._settings.queue.server_wait:
                         raise explain(error, self._endpoint, waited) from error
@@ -232,7 +235,9 @@ class Supervisor:
                 self._sleep(until=deadline)
                 self._collect_dead()
         try:
-            self._hold_burials()
+            # A server that did not answer a moment ago would only hold up the end.
+            if self._server_answers:
+                self._hold_burials()
         except (RedisError, OSError) as error:
             # Their leases run out by themselves.
             _log.warning("The server was not told that the workers ended: %s", error)
