@@ -10,9 +10,9 @@ from collections.abc import Callable, Iterator
 from contextlib import ExitStack
 
 import pytest
+from local_docker_clusters import maker, remains
 from local_docker_parts import TinyContainer, container_names, docker, in_container, wait_for
 
-from conftest import maker, remains
 from dockerparallel import DockerCluster, InvalidTypeError, InvalidValueError, ProviderError
 from dockerparallel_local_docker_provider import LocalDockerProvider, __main__, __version__
 

@@ -9,9 +9,9 @@ from contextlib import ExitStack
 from typing import Any
 
 import pytest
+from local_docker_clusters import maker, remains
 from local_docker_parts import IMAGE_LABEL, TinyContainer, docker, in_container, inspect
 
-from conftest import maker, remains
 from dockerparallel import DockerCluster
 from dockerparallel_local_docker_provider.files import SECRETS_DIR, STATIC_DATA_FILE
 

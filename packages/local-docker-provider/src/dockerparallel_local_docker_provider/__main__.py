@@ -36,6 +36,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
     )
     options.connection = connection
     try:
+        if "name" in options:
+            check_job_queue_name(options.name)
         return int(options.run(connection.engine, options))
     except InvalidValueError as error:
         print(f"{_PROGRAM} {options.command}: {error}", file=sys.stderr)
@@ -106,7 +108,7 @@ def _list(engine: Engine, _options: argparse.Namespace) -> int:
 
 
 def _remove(engine: Engine, options: argparse.Namespace) -> int:
-    name = check_job_queue_name(options.name)
+    name = options.name
     mark = {labels.CLUSTER: name}
     containers, networks = engine.containers(mark), engine.networks(mark)
     leftovers.remove(engine, containers, networks, timeout=10.0, at_a_time=_AT_A_TIME)
@@ -141,7 +143,7 @@ def _shell(engine: Engine, options: argparse.Namespace) -> int:
 
 
 def _container(engine: Engine, options: argparse.Namespace) -> ContainerRecord:
-    name = check_job_queue_name(options.name)
+    name = options.name
     records = {
         record.handle: record
         for record in engine.containers({labels.CLUSTER: name})
