@@ -174,6 +174,13 @@ def test_where_the_name_came_from_is_said(config: Path, monkeypatch: pytest.Monk
         find_engine(None, None)
 
 
+def test_contexts_beside_no_settings_file_are_told_of(add_context: Add, config: Path) -> None:
+    add_context("work", "tcp://work:2375")
+    (config / "config.json").unlink()
+    with pytest.raises(InvalidValueError, match="'docker context use work' makes one"):
+        find_engine(None, "work")
+
+
 def test_a_context_without_an_engine(add_context: Add) -> None:
     add_context("empty", "")
     with pytest.raises(InvalidValueError, match=r"'empty'.*names no engine"):

@@ -134,7 +134,9 @@ def _shell(engine: Engine, options: argparse.Namespace) -> int:
             "There is no 'docker' command on PATH to open a shell with: install it (the package "
             f"docker-cli or docker.io), or use another way into the container {record.name}."
         )
-    where = ["--context", options.context] if options.context else ["--host", engine.address.url]
+    # Without either, it finds the same engine by itself, and its certificates.
+    where = ["--context", options.context] if options.context else []
+    where += ["--host", options.host] if options.host else []
     terminal = ["--interactive", *(["--tty"] if sys.stdin.isatty() else [])]
     sys.stdout.flush()
     # Nobody is here to do it later.

@@ -44,10 +44,13 @@ class EngineConnection:
     @property
     def engine(self) -> Engine:
         """The engine; may raise what :class:`Engine` raises, and then tries again next time."""
+        if self._pid not in {0, os.getpid()}:
+            # A forked child must not talk on its parent's connections, nor wait for its threads.
+            self.__setstate__(self.options)
         with self._lock:
-            # A forked child must not talk on its parent's connections; ssh may have lost its host.
+            # Ssh may have lost its host.
             lost = self._tunnel is not None and not self._tunnel.lives
-            if self._engine is None or self._pid != os.getpid() or lost:
+            if self._engine is None or lost:
                 self.close()
                 self._pid = os.getpid()
                 self._engine = self._open()
@@ -70,12 +73,14 @@ class EngineConnection:
 
     def close(self) -> None:
         """Close the connections of this process; the next use opens them anew."""
+        if self._pid != os.getpid():
+            # There are none, or they are a parent's.
+            return
         with self._lock:
-            if self._pid == os.getpid():
-                if self._engine is not None:
-                    self._engine.close()
-                if self._tunnel is not None:
-                    self._tunnel.close()
+            if self._engine is not None:
+                self._engine.close()
+            if self._tunnel is not None:
+                self._tunnel.close()
             self._engine = self._tunnel = None
 
     def __getstate__(self) -> EngineOptions:

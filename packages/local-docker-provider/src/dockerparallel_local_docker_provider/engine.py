@@ -150,7 +150,7 @@ class Engine:
             self.api.put_archive(container_id, "/", archive)
 
     def read_file(self, container_id: str, path: str) -> bytes | None:
-        """Return a file of a container, running or not; ``None`` where there is none."""
+        """Return a file of a container, running or not; ``None`` where there is none, or a link."""
         with translated(self.address, f"read {path} of a container", self.timeout):
             try:
                 stream, _ = self.api.get_archive(container_id, path)
@@ -159,7 +159,8 @@ class Engine:
             packed = io.BytesIO(b"".join(stream))
         with tarfile.open(fileobj=packed) as archive:
             for member in archive:
-                content = archive.extractfile(member)
+                # A link leads to what the archive does not hold.
+                content = archive.extractfile(member) if member.isfile() else None
                 if content is not None:
                     return content.read()
         return None

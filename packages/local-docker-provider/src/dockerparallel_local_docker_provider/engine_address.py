@@ -14,6 +14,7 @@ from docker.context import ContextAPI
 from docker.context.config import METAFILE, get_current_context_name, get_meta_dir
 from docker.errors import TLSParameterError
 from docker.tls import TLSConfig
+from docker.utils.config import find_config_file
 
 from dockerparallel import InvalidValueError
 
@@ -104,9 +105,16 @@ def _of_context(name: str, origin: str) -> EngineAddress:
         ) from error
     # Docker's library says that there always is one; it gives None where there is none.
     if not found:
+        # Docker's library looks for contexts only beside that file.
+        unseen = (
+            ""
+            if find_config_file()
+            else " Contexts are found only where the docker command has a config.json, and it has "
+            f"none: 'docker context use {name}' makes one."
+        )
         raise InvalidValueError(
             f"There is no docker context {name!r} (from {origin}). There are: "
-            f"{', '.join(_known_contexts())}."
+            f"{', '.join(_known_contexts())}.{unseen}"
         )
     if not found.Host:
         raise InvalidValueError(
