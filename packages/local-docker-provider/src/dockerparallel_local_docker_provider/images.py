@@ -149,14 +149,9 @@ def _remove_stages(engine: Engine, build_id: str | None) -> None:
 
 def _pull(engine: Engine, image: str, logger: ClusterLogger, timeout: float) -> None:
     doing = f"pull the image {image}"
-    repository, _, tag = (
-        image.rpartition(":") if ":" in image.rpartition("/")[2] else (image, "", "")
-    )
-    if "@" in image:
-        repository, tag = image, ""
     try:
         with translated(engine.address, doing, engine.timeout):
-            stream = engine.api.pull(repository, tag=tag, stream=True, decode=True)
+            stream = engine.api.pull(image, stream=True, decode=True)
         _watch(engine, doing, stream, logger, timeout)
     except (EngineTimeoutError, ImageUnavailableError):
         raise
