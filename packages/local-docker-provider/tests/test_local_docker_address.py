@@ -200,3 +200,14 @@ def test_a_context_whose_file_is_damaged(add_context: Add, content: str) -> None
 def test_settings_of_the_docker_command_that_are_damaged_name_no_context(config: Path) -> None:
     (config / "config.json").write_text("{")
     assert find_engine(None, None).origin == "the default socket"
+
+
+@pytest.mark.parametrize(
+    "url", ["nonsense://x", "tcp://", "unix:", "just words", "127.0.0.1:2375", "/run/docker.sock"]
+)
+def test_what_is_no_address_is_refused(url: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    with pytest.raises(InvalidValueError, match=r"docker_host=\) is no address of a Docker engine"):
+        find_engine(url, None)
+    monkeypatch.setenv("DOCKER_HOST", url)
+    with pytest.raises(InvalidValueError, match=r"DOCKER_HOST\) is no address of a Docker engine"):
+        find_engine(None, None)

@@ -229,7 +229,6 @@ def test_wrong_input(arguments: list[str], words: str, capsys: pytest.CaptureFix
     assert words in capsys.readouterr().err
 
 
-@pytest.mark.filterwarnings("ignore:unclosed <socket:ResourceWarning")
 def test_an_engine_that_does_not_answer(capsys: pytest.CaptureFixture[str]) -> None:
     assert __main__.main(["--host", "tcp://127.0.0.1:1", "list"]) == 1
     assert "No Docker engine answers at tcp://127.0.0.1:1" in capsys.readouterr().err

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import io
 import ipaddress
+import socket
 import tarfile
 import weakref
 from collections.abc import Iterator, Mapping
@@ -61,6 +62,7 @@ class Engine:
         self.address = address
         self.timeout = timeout
         with translated(address, "connect", timeout):
+            _knock(url, timeout)
             self.api: Any = APIClient(
                 base_url=url,
                 # Asks the engine, so that old and new ones are talked to as they understand.
@@ -272,6 +274,17 @@ class Engine:
         """Pass a stream of the engine on, with its errors translated."""
         with translated(self.address, doing, self.timeout):
             yield from stream
+
+
+def _knock(url: str, timeout: float) -> None:
+    """See that somebody answers at a socket of this machine; others are left to the library.
+
+    Docker's library leaves its own socket open where nobody does.
+    """
+    if url.startswith("unix://"):
+        with socket.socket(socket.AF_UNIX) as probe:
+            probe.settimeout(timeout)
+            probe.connect(url.removeprefix("unix://"))
 
 
 def _label_filter(labels: Mapping[str, str]) -> list[str]:

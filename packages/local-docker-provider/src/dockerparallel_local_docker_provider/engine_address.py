@@ -18,6 +18,7 @@ from docker.utils.config import find_config_file
 
 from dockerparallel import InvalidValueError
 
+_SCHEMES = ("unix", "ssh", "tcp", "http", "https", "http+unix", "npipe")
 _LOCAL_SCHEMES = frozenset({"unix", "http+unix", "npipe"})
 
 
@@ -78,19 +79,30 @@ def find_engine(docker_host: str | None, context: str | None) -> EngineAddress:
     Raises
     ------
     InvalidValueError
-        There is no context of that name, or its files, or the certificates, cannot be used.
+        An address is none, there is no context of that name, or its files, or the certificates,
+        cannot be used.
     """
     if docker_host is not None:
-        return EngineAddress(docker_host, _tls_from_environment(docker_host), "docker_host=")
+        return _of_host(docker_host, "docker_host=")
     if context is not None:
         return _of_context(context, "context=")
     host = os.environ.get("DOCKER_HOST")
     if host:
-        return EngineAddress(host, _tls_from_environment(host), "DOCKER_HOST")
+        return _of_host(host, "DOCKER_HOST")
     name = os.environ.get("DOCKER_CONTEXT")
     if name:
         return _of_context(name, "DOCKER_CONTEXT")
     return _of_context(get_current_context_name(), "the current context of the docker command")
+
+
+def _of_host(url: str, origin: str) -> EngineAddress:
+    scheme, separator, rest = url.partition("://")
+    if not (separator and rest) or scheme not in _SCHEMES:
+        raise InvalidValueError(
+            f"{url!r} (from {origin}) is no address of a Docker engine: it begins with one of "
+            f"{', '.join(f'{known}://' for known in _SCHEMES)}."
+        )
+    return EngineAddress(url, _tls_from_environment(url), origin)
 
 
 def _of_context(name: str, origin: str) -> EngineAddress:

@@ -160,6 +160,9 @@ class LocalDockerProvider(LogsAndLeftovers, ManagedCloudProvider):
             The engine cannot run it.
         """
         check_room("server", hardware, self._connection.size)
+        if cluster.config.expected_worker_number:
+            # Before a server runs in vain.
+            check_room("worker", cluster.config.worker_hardware, self._connection.size)
         address = self._connection.engine.address
         if not address.loopback_is_reached:
             raise InvalidValueError(
