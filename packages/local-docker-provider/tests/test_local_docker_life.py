@@ -227,6 +227,9 @@ def test_hardware_that_the_engine_has_not_is_refused(make_cluster: Make, prefix:
         make_cluster(worker_cpu=1024 * 1024).start()
     with pytest.raises(InvalidValueError, match="server_memory=5 asks for 5 MiB"):
         make_cluster(server_memory=5).start()
+    cluster = make_cluster(worker_cpu=1024 * 1024)
+    with pytest.raises(InvalidValueError, match="worker_cpu"):
+        cluster.start_server()
     assert container_names(prefix) == network_names(prefix) == []
 
 
