@@ -272,7 +272,7 @@ def demo(session: nox.Session) -> None:
 @nox.session
 def bench(session: nox.Session) -> None:
     """Run the benchmarks, or the one whose name comes first after -- with its arguments."""
-    install_workspace(session, *group("test"))
+    install_workspace(session, *group("test"), *group("bench"))
     names = sorted(path.stem for path in (ROOT / "benchmarks").glob("[a-z]*.py"))
     name, *arguments = session.posargs or ("",)
     if name and name not in names:

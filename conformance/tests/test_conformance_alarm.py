@@ -5,12 +5,14 @@ from __future__ import annotations
 import contextlib
 import signal
 import threading
+import weakref
+from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 
 import pytest
 
 from dockerparallel import ClusterStateError
-from dockerparallel_conformance import general_docker_cluster_test
+from dockerparallel_conformance import alarm, general_docker_cluster_test
 from dockerparallel_conformance.alarm import TimeLimitReached, time_limit
 
 
@@ -49,6 +51,47 @@ def test_code_that_catches_even_the_alarm_gets_another() -> None:
     with pytest.raises(TimeLimitReached), time_limit(0.05):
         stubborn()
     assert caught == 1
+
+
+class Thing:
+    """Something that is finalized when it is dropped."""
+
+
+class ClosesItself:
+    def __init__(self, close: Callable[[], object]) -> None:
+        self.close = close
+
+    def __del__(self) -> None:
+        self.close()
+
+
+def drop_and_wait(close: Callable[[], object], *, by_del: bool) -> None:
+    if by_del:
+        ClosesItself(close)
+    else:
+        weakref.finalize(Thing(), close)
+    threading.Event().wait()
+
+
+@pytest.mark.parametrize("by_del", [True, False])
+def test_a_finalizer_is_not_cut_off(by_del: bool) -> None:
+    closed = []
+
+    def close() -> None:
+        # The alarm rings meanwhile.
+        threading.Event().wait(0.3)
+        closed.append(True)
+
+    with pytest.raises(TimeLimitReached), time_limit(0.05):
+        drop_and_wait(close, by_del=by_del)
+    assert closed == [True]
+
+
+@pytest.mark.filterwarnings("ignore::pytest.PytestUnraisableExceptionWarning")
+def test_a_finalizer_that_hangs_is_ended(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(alarm, "_FINALIZER_SECONDS", 0.1)
+    with pytest.raises(TimeLimitReached), time_limit(0.05):
+        drop_and_wait(threading.Event().wait, by_del=False)
 
 
 def test_an_alarm_that_was_set_before_goes_on_afterwards() -> None:

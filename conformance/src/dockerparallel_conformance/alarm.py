@@ -5,6 +5,7 @@ from __future__ import annotations
 import signal
 import threading
 import time
+import weakref
 from collections.abc import Iterator
 from contextlib import contextmanager
 from types import FrameType
@@ -13,6 +14,9 @@ from dockerparallel import ClusterStateError
 
 # Fires again in case something has caught and dropped the first one.
 _AGAIN_SECONDS = 1.0
+# How long a finalizer may go on, and how often it is looked at meanwhile.
+_FINALIZER_SECONDS = 5.0
+_LOOK_SECONDS = 0.05
 
 
 class TimeLimitReached(BaseException):
@@ -34,12 +38,23 @@ def require_main_thread() -> None:
         )
 
 
+def in_finalizer(frame: FrameType | None) -> bool:
+    """Tell whether a finalizer runs, where the main thread is interrupted at ``frame``."""
+    while frame is not None:
+        if frame.f_code is weakref.finalize.__call__.__code__ or frame.f_code.co_name == "__del__":
+            return True
+        frame = frame.f_back
+    return False
+
+
 @contextmanager
 def time_limit(seconds: float) -> Iterator[None]:
     """Raise :class:`TimeLimitReached` in the block after ``seconds``.
 
-    Works by the alarm signal, which interrupts whatever the main thread waits for. An alarm that
-    somebody else has set goes on afterwards, with the time that it has left.
+    Works by the alarm signal, which interrupts whatever the main thread waits for. A finalizer that
+    runs at that moment gets a few seconds more: what it raises is dropped, and what it was to close
+    would stay open. An alarm that somebody else has set goes on afterwards, with the time that it
+    has left.
 
     Raises
     ------
@@ -48,10 +63,14 @@ def time_limit(seconds: float) -> Iterator[None]:
     """
     require_main_thread()
 
-    def expire(_number: int, _frame: FrameType | None) -> None:
+    began = time.monotonic()
+
+    def expire(_number: int, frame: FrameType | None) -> None:
+        if in_finalizer(frame) and time.monotonic() < began + seconds + _FINALIZER_SECONDS:
+            signal.setitimer(signal.ITIMER_REAL, _LOOK_SECONDS, _AGAIN_SECONDS)
+            return
         raise TimeLimitReached
 
-    began = time.monotonic()
     old_handler = signal.signal(signal.SIGALRM, expire)
     old_left, old_interval = signal.setitimer(signal.ITIMER_REAL, seconds, _AGAIN_SECONDS)
     try:

@@ -54,9 +54,9 @@ def external_server(
     It is configured by a cluster that is never started, which has a random password. The image runs
     in Docker where an engine of this machine answers and has it or can pull it; else the command
     runs as a process, and a warning on the logger ``dockerparallel`` says why. In either form the
-    server is reached at loopback alone, or where the provider exports ``host_address()``, the address
-    by which its workers reach this machine, at that; and secrets travel as files: neither ``docker
-    inspect`` nor ``ps`` shows them. Blocks until the server accepts connections.
+    server is reached at loopback alone; where the provider exports ``host_address()``, the address
+    by which its workers reach this machine, at that alone. Secrets travel as files: neither
+    ``docker inspect`` nor ``ps`` shows them. Blocks until the server accepts connections.
 
     Parameters
     ----------

@@ -107,7 +107,7 @@ class Engine:
             found = self.api.containers(all=True, filters=filters)
         return sorted(
             (ContainerRecord.from_listing(item) for item in found),
-            key=lambda record: (record.created, record.name),
+            key=lambda record: (record.started, record.name),
         )
 
     def create(self, spec: ContainerSpec) -> str:

@@ -26,6 +26,12 @@ HANDLE = "dockerparallel.handle"
 WORKERS = "dockerparallel.workers"
 """How many workers a container runs."""
 
+STARTED = "dockerparallel.started"
+"""When a container was asked for, in nanoseconds of the session's clock.
+
+The engine's list has whole seconds, and the newest of several is the first to go.
+"""
+
 OWNER = "dockerparallel.owner"
 """Who started it, as ``user@host``."""
 

@@ -57,6 +57,7 @@ def specification(
             labels.ROLE: role.value,
             labels.HANDLE: handle,
             labels.WORKERS: str(workers),
+            labels.STARTED: str(time.time_ns()),
         },
         nano_cpus=nano_cpus(hardware, max(1, workers)),
         memory_mib=hardware.memory * max(1, workers),

@@ -380,7 +380,7 @@ class LocalDockerProvider(LogsAndLeftovers, ManagedCloudProvider):
         if not alive:
             raise ClusterNotFoundError(f"The cluster {name!r} has ended meanwhile: call start().")
         # Where a crash has left several of the name, the one with a server is meant.
-        chosen = max(alive, key=lambda record: (record.role == Role.SERVER, record.created))
+        chosen = max(alive, key=lambda record: (record.role == Role.SERVER, record.started))
         ours = [record for record in records if record.cluster_id == chosen.cluster_id]
         try:
             cluster.set_static_data(self._store.load(ours))

@@ -119,6 +119,12 @@ class ContainerRecord:
         return self.labels.get(labels.HANDLE, self.name)
 
     @property
+    def started(self) -> int:
+        """When it was asked for, in nanoseconds; or made, where nothing says so."""
+        text = self.labels.get(labels.STARTED, "")
+        return int(text) if text.isdecimal() else self.created * 1_000_000_000
+
+    @property
     def workers(self) -> int:
         """How many workers it runs."""
         text = self.labels.get(labels.WORKERS, "0")

@@ -1,0 +1,270 @@
+"""How fast tasks go through the queue: redis-queue beside the executors that users compare it with.
+
+Each contender has two workers on this machine and runs in a process of its own, one after the
+other, round after round: the figures of a shared machine only mean something beside each other.
+
+``nox -s bench -- queue_speed`` runs it, prints a table in Markdown and writes
+``queue_speed.json``; ``--contenders`` names some of them. A contender that is not installed is
+left out, with a line that says so.
+"""
+
+from __future__ import annotations
+
+import argparse
+import contextlib
+import importlib.util
+import json
+import os
+import statistics
+import subprocess
+import sys
+import time
+from collections.abc import Callable, Iterator
+from concurrent.futures import Executor, Future, ProcessPoolExecutor
+from pathlib import Path
+from typing import Any, NamedTuple
+
+from joblib import Parallel, delayed
+from joblib.externals.loky import ProcessPoolExecutor as LokyExecutor
+
+WORKERS = 2
+LIMIT_SECONDS = 300.0
+PAYLOAD_BYTES = 8 * 1024 * 1024
+PAYLOADS = 32
+SLEEP_SECONDS = 0.01
+SLEEPS = 400
+ROUND_TRIPS = 300
+
+COLUMNS = {
+    "first_result_s": "first result, s",
+    "submits_per_s": "no-op submits/s",
+    "round_trip_ms": "round trip p50, ms",
+    "round_trip_p99_ms": "p99, ms",
+    "sleep_share": f"{SLEEPS} x 10 ms, share of ideal",
+    "payload_mb_per_s": f"{PAYLOADS} x 8 MB, MB/s",
+    "joblib_per_s": "joblib no-ops/s",
+}
+
+
+def nothing(_: int) -> None:
+    """Do nothing."""
+
+
+def sleep(_: int) -> None:
+    """Take as long as a short task."""
+    time.sleep(SLEEP_SECONDS)
+
+
+class Contender(NamedTuple):
+    """What is measured.
+
+    Parameters
+    ----------
+    module
+        What must be installed.
+    executor
+        Starts two workers for the block and gives ``submit``.
+    joblib
+        Makes the contender joblib's backend for the block; ``None`` where it has none.
+    """
+
+    module: str
+    executor: Callable[[], contextlib.AbstractContextManager[Callable[..., Any]]]
+    joblib: Callable[[], contextlib.AbstractContextManager[None]] | None = None
+
+
+@contextlib.contextmanager
+def ours() -> Iterator[Callable[..., Future[Any]]]:
+    """Run a cluster of processes; joblib computes on it meanwhile."""
+    from dockerparallel import DockerCluster  # noqa: PLC0415 - its import is a part of its start
+
+    cluster = DockerCluster(
+        "local-process",
+        "redis-queue",
+        worker_number=WORKERS,
+        job_queue_name=f"bench-{os.getpid()}",
+        verbose=0,
+    )
+    with cluster, cluster.worker_container.executor() as executor:
+        yield executor.submit
+
+
+@contextlib.contextmanager
+def pool() -> Iterator[Callable[..., Future[Any]]]:
+    """Run the pool of the standard library."""
+    with ProcessPoolExecutor(WORKERS) as executor:
+        yield executor.submit
+
+
+@contextlib.contextmanager
+def loky() -> Iterator[Callable[..., Future[Any]]]:
+    """Run joblib's own pool."""
+    executor: Executor = LokyExecutor(WORKERS)
+    with executor:
+        yield executor.submit
+
+
+@contextlib.contextmanager
+def dask() -> Iterator[Callable[..., Any]]:
+    """Run Dask's cluster of this machine; joblib computes on it where it is asked to."""
+    from distributed import Client, LocalCluster  # noqa: PLC0415 - as above
+
+    with (
+        LocalCluster(n_workers=WORKERS, threads_per_worker=1, dashboard_address=None) as cluster,
+        Client(cluster) as client,
+    ):
+        # Without it, Dask takes calls with equal arguments for one.
+        yield lambda function, *arguments: client.submit(function, *arguments, pure=False)
+
+
+@contextlib.contextmanager
+def ray() -> Iterator[Callable[..., Any]]:
+    """Run Ray on this machine."""
+    import ray as library  # noqa: PLC0415 - as above
+
+    library.init(num_cpus=WORKERS, include_dashboard=False, log_to_driver=False)
+    remotes: dict[Any, Any] = {}
+
+    def submit(function: Callable[..., Any], *arguments: Any) -> Any:
+        if function not in remotes:
+            remotes[function] = library.remote(function)
+        return remotes[function].remote(*arguments)
+
+    try:
+        yield submit
+    finally:
+        library.shutdown()
+
+
+@contextlib.contextmanager
+def nothing_to_do() -> Iterator[None]:
+    """Leave joblib's default as it is."""
+    yield
+
+
+@contextlib.contextmanager
+def backend(name: str) -> Iterator[None]:
+    """Make a backend joblib's for the block."""
+    from joblib import parallel_config  # noqa: PLC0415 - only where it is needed
+
+    if name == "ray":
+        from ray.util.joblib import register_ray  # noqa: PLC0415 - as above
+
+        register_ray()
+    with parallel_config(backend=name, n_jobs=WORKERS):
+        yield
+
+
+CONTENDERS = {
+    "redis-queue": Contender("dockerparallel_redis_queue_container", ours, nothing_to_do),
+    "concurrent.futures": Contender("concurrent.futures", pool),
+    "loky": Contender("joblib", loky, lambda: backend("loky")),
+    "dask": Contender("distributed", dask, lambda: backend("dask")),
+    "ray": Contender("ray", ray, lambda: backend("ray")),
+}
+
+
+def result_of(future: Any) -> Any:
+    """Return the result of a future of any contender."""
+    if hasattr(future, "result"):
+        return future.result(LIMIT_SECONDS)
+    import ray as library  # noqa: PLC0415 - only Ray's have no such method
+
+    return library.get(future, timeout=LIMIT_SECONDS)
+
+
+def seconds(action: Callable[[], Any]) -> float:
+    """Return how long an action takes."""
+    began = time.perf_counter()
+    action()
+    return time.perf_counter() - began
+
+
+def all_of(submit: Callable[..., Any], function: Callable[..., Any], arguments: list[Any]) -> None:
+    """Submit one task for each argument, and wait for all."""
+    for future in [submit(function, argument) for argument in arguments]:
+        result_of(future)
+
+
+def measure(contender: Contender, submits: int) -> dict[str, float]:
+    """Return the figures of one contender, which is started for it."""
+    began = time.perf_counter()
+    with contender.executor() as submit:
+        result_of(submit(nothing, 0))
+        found = {"first_result_s": time.perf_counter() - began}
+        all_of(submit, nothing, list(range(200)))
+        spent = seconds(lambda: all_of(submit, nothing, list(range(submits))))
+        found["submits_per_s"] = submits / spent
+        trips = [seconds(lambda: result_of(submit(nothing, 0))) for _ in range(ROUND_TRIPS)]
+        found["round_trip_ms"] = 1000 * statistics.median(trips)
+        found["round_trip_p99_ms"] = 1000 * statistics.quantiles(trips, n=100)[-1]
+        spent = seconds(lambda: all_of(submit, sleep, list(range(SLEEPS))))
+        found["sleep_share"] = SLEEPS * SLEEP_SECONDS / WORKERS / spent
+        payloads = [os.urandom(PAYLOAD_BYTES) for _ in range(PAYLOADS)]
+        spent = seconds(lambda: all_of(submit, len, payloads))
+        found["payload_mb_per_s"] = PAYLOADS * PAYLOAD_BYTES / 2**20 / spent
+        if contender.joblib is not None:
+            with contender.joblib():
+                tasks = [delayed(nothing)(number) for number in range(4 * submits)]
+                Parallel()(tasks[:200])
+                found["joblib_per_s"] = len(tasks) / seconds(lambda: Parallel()(tasks))
+    return found
+
+
+def in_a_process(name: str, submits: int) -> dict[str, float]:
+    """Measure one contender in a fresh interpreter."""
+    done = subprocess.run(
+        [sys.executable, "-m", "benchmarks.queue_speed", "--one", name, "--submits", str(submits)],
+        stdout=subprocess.PIPE,
+        text=True,
+        timeout=LIMIT_SECONDS,
+        check=True,
+    )
+    found: dict[str, float] = json.loads(done.stdout.splitlines()[-1])
+    return found
+
+
+def table(medians: dict[str, dict[str, float]]) -> Iterator[str]:
+    """Give the lines of a table in Markdown."""
+    yield f"| | {' | '.join(COLUMNS.values())} |"
+    yield f"|---{'|---' * len(COLUMNS)}|"
+    for name, row in medians.items():
+        cells = [f"{row[key]:,.3g}" if key in row else "" for key in COLUMNS]
+        yield f"| {name} | {' | '.join(cells)} |"
+
+
+def main() -> int:
+    """Measure and print the table."""
+    parser = argparse.ArgumentParser(description=(__doc__ or "").partition("\n")[0])
+    parser.add_argument("--repeat", type=int, default=3, help="rounds (default: %(default)s)")
+    parser.add_argument("--submits", type=int, default=5000, help="no-ops (default: %(default)s)")
+    parser.add_argument("--contenders", nargs="+", choices=CONTENDERS, default=list(CONTENDERS))
+    parser.add_argument("--output", type=Path, default=Path("queue_speed.json"))
+    parser.add_argument("--one", choices=CONTENDERS, help=argparse.SUPPRESS)
+    options = parser.parse_args()
+    if options.one:
+        print(json.dumps(measure(CONTENDERS[options.one], options.submits)))
+        return 0
+    names = []
+    for name in options.contenders:
+        if importlib.util.find_spec(CONTENDERS[name].module) is None:
+            print(f"{name} is not installed, and left out.", file=sys.stderr)
+        else:
+            names.append(name)
+    rounds: dict[str, list[dict[str, float]]] = {name: [] for name in names}
+    for _ in range(options.repeat):
+        for name in names:
+            rounds[name].append(in_a_process(name, options.submits))
+            print(name, rounds[name][-1], file=sys.stderr)
+    medians = {
+        name: {key: statistics.median(row[key] for row in rows) for key in rows[0]}
+        for name, rows in rounds.items()
+    }
+    options.output.write_text(json.dumps({"medians": medians, "rounds": rounds}, indent=1))
+    print(f"\nMedians of {options.repeat}, {WORKERS} workers:\n")
+    print("\n".join(table(medians)))
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())
