@@ -152,17 +152,17 @@ def run_server(ready: Callable[[], object], listener: socket.socket | None) -> N
 def run_worker(ready: Callable[[], object], _listener: socket.socket | None) -> None:
     """Run calls; without the server, do nothing until the container is ended."""
     key = _password().encode()
-    with _connected(os.environ[SERVER_HOST], int(os.environ[SERVER_PORT]), key) as wire:
-        wire.send(WORKER)
-        limit_silence(wire.fileno(), 0)
-        ready()
-        while True:
-            try:
-                call = wire.recv_bytes()
-                wire.send_bytes(outcome_of(call))
-            except (EOFError, OSError):
-                # As on many platforms, the container goes on, and costs, until it is ended.
-                signal.pause()
+    try:
+        with _connected(os.environ[SERVER_HOST], int(os.environ[SERVER_PORT]), key) as wire:
+            wire.send(WORKER)
+            limit_silence(wire.fileno(), 0)
+            ready()
+            while True:
+                wire.send_bytes(outcome_of(wire.recv_bytes()))
+    except (EOFError, OSError):
+        # As on many platforms, the container goes on, and costs, until it is ended; also where the
+        # server goes while it is greeted.
+        signal.pause()
 
 
 def outcome_of(call: bytes) -> bytes:

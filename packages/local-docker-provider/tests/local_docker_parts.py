@@ -15,13 +15,14 @@ from typing import Any, Self, TypeVar
 from dockerparallel import DockerCluster, DockerContainer
 
 SERVER = """
-import os, pathlib, socket, threading
+import contextlib, os, pathlib, socket, threading
 
 def serve(connection):
-    connection.sendall(b"tiny")
-    while connection.recv(1024):
-        pass
-    connection.close()
+    # Who only looks whether it listens may hang up with its greeting unread.
+    with contextlib.suppress(OSError), connection:
+        connection.sendall(b"tiny")
+        while connection.recv(1024):
+            pass
 
 secret = pathlib.Path(os.environ["DOCKERPARALLEL_SECRETS_DIR"], "TINY_PASSWORD").read_text()
 server = socket.create_server(("", int(os.environ["PORT"])))
