@@ -13,7 +13,7 @@ import pytest
 
 from dockerparallel import ClusterStateError
 from dockerparallel_conformance import alarm, general_docker_cluster_test
-from dockerparallel_conformance.alarm import TimeLimitReached, time_limit
+from dockerparallel_conformance.alarm import TimeLimitReached, lift_limits, time_limit, unhurried
 
 
 def test_what_waits_for_ever_is_ended() -> None:
@@ -87,9 +87,30 @@ def test_a_finalizer_is_not_cut_off(by_del: bool) -> None:
     assert closed == [True]
 
 
+def test_what_is_being_made_is_made() -> None:
+    made = []
+
+    def make_and_wait() -> None:
+        with unhurried():
+            # The alarm rings meanwhile.
+            threading.Event().wait(0.3)
+            made.append(True)
+        threading.Event().wait()
+
+    with pytest.raises(TimeLimitReached), time_limit(0.05):
+        make_and_wait()
+    assert made == [True]
+
+
+def test_what_takes_too_long_to_be_made_is_given_up(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(alarm, "_GRACE_SECONDS", 0.1)
+    with pytest.raises(TimeLimitReached), time_limit(0.05), unhurried():
+        threading.Event().wait()
+
+
 @pytest.mark.filterwarnings("ignore::pytest.PytestUnraisableExceptionWarning")
 def test_a_finalizer_that_hangs_is_ended(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(alarm, "_FINALIZER_SECONDS", 0.1)
+    monkeypatch.setattr(alarm, "_GRACE_SECONDS", 0.1)
     with pytest.raises(TimeLimitReached), time_limit(0.05):
         drop_and_wait(threading.Event().wait, by_del=False)
 
@@ -112,6 +133,20 @@ def test_nothing_rings_after_the_block() -> None:
     left_before, _ = signal.getitimer(signal.ITIMER_REAL)
     with time_limit(0.05):
         pass
+    left, _ = signal.getitimer(signal.ITIMER_REAL)
+    assert (left > 0) is (left_before > 0)
+    assert signal.getsignal(signal.SIGALRM) is before
+
+
+def test_a_limit_that_was_not_lifted_is_lifted_where_its_error_is_handled() -> None:
+    before = signal.getsignal(signal.SIGALRM)
+    left_before, _ = signal.getitimer(signal.ITIMER_REAL)
+    abandoned = time_limit(0.05)
+    abandoned.__enter__()
+    with pytest.raises(TimeLimitReached):
+        threading.Event().wait()
+    lift_limits()
+    lift_limits()
     left, _ = signal.getitimer(signal.ITIMER_REAL)
     assert (left > 0) is (left_before > 0)
     assert signal.getsignal(signal.SIGALRM) is before

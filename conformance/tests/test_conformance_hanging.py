@@ -15,7 +15,9 @@ from mutant_runs import memory_hooks
 from dockerparallel_conformance import ConformanceFailure, general_docker_cluster_test
 
 pytestmark = pytest.mark.filterwarnings(
-    "ignore::dockerparallel_conformance.errors.ConformanceWarning"
+    "ignore::dockerparallel_conformance.errors.ConformanceWarning",
+    # A tenth of a second ends checks wherever they are, also where they have just opened something.
+    "ignore::pytest.PytestUnraisableExceptionWarning",
 )
 
 

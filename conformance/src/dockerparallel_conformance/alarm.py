@@ -14,9 +14,11 @@ from dockerparallel import ClusterStateError
 
 # Fires again in case something has caught and dropped the first one.
 _AGAIN_SECONDS = 1.0
-# How long a finalizer may go on, and how often it is looked at meanwhile.
-_FINALIZER_SECONDS = 5.0
+# How long a finalizer may go on after the limit, and how often it is looked at meanwhile.
+_GRACE_SECONDS = 5.0
 _LOOK_SECONDS = 0.05
+
+_unhurried: list[bool] = []
 
 
 class TimeLimitReached(BaseException):
@@ -38,6 +40,20 @@ def require_main_thread() -> None:
         )
 
 
+@contextmanager
+def unhurried() -> Iterator[None]:
+    """Let the block end, within seconds, before a time limit interrupts the main thread.
+
+    For the moment in which something is made that nobody knows yet, such as a process: interrupted
+    there, it would never be ended.
+    """
+    _unhurried.append(True)
+    try:
+        yield
+    finally:
+        _unhurried.pop()
+
+
 def in_finalizer(frame: FrameType | None) -> bool:
     """Tell whether a finalizer runs, where the main thread is interrupted at ``frame``."""
     while frame is not None:
@@ -56,28 +72,64 @@ def time_limit(seconds: float) -> Iterator[None]:
     would stay open. An alarm that somebody else has set goes on afterwards, with the time that it
     has left.
 
+    Where the alarm rings just as the block is left, it may keep the limit from being lifted: call
+    :func:`lift_limits` where the error is handled.
+
     Raises
     ------
     ClusterStateError
         This is not the main thread, in which Python handles signals.
     """
     require_main_thread()
+    limit = _Limit(seconds)
+    limit.set()
+    try:
+        yield
+    finally:
+        limit.lift()
 
-    began = time.monotonic()
 
-    def expire(_number: int, frame: FrameType | None) -> None:
-        if in_finalizer(frame) and time.monotonic() < began + seconds + _FINALIZER_SECONDS:
+def lift_limits() -> None:
+    """See that no limit is left of blocks that are over; harmless where there is none."""
+    while _set:
+        _set[-1].lift()
+
+
+class _Limit:
+    """One limit, from when it is set until it is lifted; lifting is idempotent."""
+
+    def __init__(self, seconds: float) -> None:
+        self._seconds = seconds
+        self._began = time.monotonic()
+        self._lifted = False
+
+    def set(self) -> None:
+        _set.append(self)
+        self._old_handler = signal.signal(signal.SIGALRM, self._ring)
+        self._old_left, self._old_interval = signal.setitimer(
+            signal.ITIMER_REAL, self._seconds, _AGAIN_SECONDS
+        )
+
+    def lift(self) -> None:
+        if self._lifted:
+            return
+        # From here on it rings no more, so that the rest is done.
+        self._lifted = True
+        signal.setitimer(signal.ITIMER_REAL, 0)
+        signal.signal(signal.SIGALRM, self._old_handler)
+        if self._old_left:
+            left = max(self._old_left - (time.monotonic() - self._began), 0.001)
+            signal.setitimer(signal.ITIMER_REAL, left, self._old_interval)
+        _set.remove(self)
+
+    def _ring(self, _number: int, frame: FrameType | None) -> None:
+        if self._lifted:
+            return
+        in_time = time.monotonic() < self._began + self._seconds + _GRACE_SECONDS
+        if in_time and (_unhurried or in_finalizer(frame)):
             signal.setitimer(signal.ITIMER_REAL, _LOOK_SECONDS, _AGAIN_SECONDS)
             return
         raise TimeLimitReached
 
-    old_handler = signal.signal(signal.SIGALRM, expire)
-    old_left, old_interval = signal.setitimer(signal.ITIMER_REAL, seconds, _AGAIN_SECONDS)
-    try:
-        yield
-    finally:
-        signal.setitimer(signal.ITIMER_REAL, 0)
-        signal.signal(signal.SIGALRM, old_handler)
-        if old_left:
-            left = max(old_left - (time.monotonic() - began), 0.001)
-            signal.setitimer(signal.ITIMER_REAL, left, old_interval)
+
+_set: list[_Limit] = []

@@ -16,6 +16,7 @@ from pathlib import Path
 from typing import Any, cast
 
 from dockerparallel import DockerParallelError
+from dockerparallel_conformance.alarm import unhurried
 from dockerparallel_conformance.errors import ConformanceFailure
 from dockerparallel_conformance.session import ANSWER, REQUEST, start_cluster
 
@@ -80,7 +81,7 @@ def in_another_process(
 
 def _run(command: list[str], folder: Path, timeout: float) -> None:
     # Files instead of pipes: what a provider starts may inherit them, and keep a pipe open.
-    with (folder / _LOG).open("wb") as log:
+    with (folder / _LOG).open("wb") as log, unhurried():
         process = subprocess.Popen(
             command, stdin=subprocess.DEVNULL, stdout=log, stderr=log, start_new_session=True
         )
@@ -105,7 +106,8 @@ def in_a_forked_child(options: dict[str, Any], *, timeout: float) -> dict[str, A
     """
     with tempfile.TemporaryDirectory(prefix="dockerparallel-conformance-") as name:
         folder = Path(name)
-        child = _fork(lambda: _leave(options, timeout * _START_SHARE, folder))
+        with unhurried():
+            child = _fork(lambda: _leave(options, timeout * _START_SHARE, folder))
         try:
             _, status = os.waitpid(child, 0)
         except BaseException:

@@ -11,7 +11,7 @@ from typing import Any
 
 from dockerparallel import DockerCluster
 from dockerparallel.state import ClusterState
-from dockerparallel_conformance.alarm import TimeLimitReached, time_limit
+from dockerparallel_conformance.alarm import TimeLimitReached, lift_limits, time_limit
 from dockerparallel_conformance.errors import ConformanceWarning
 
 
@@ -92,6 +92,8 @@ def end(state: ClusterState, timeout: float, *, take_over: bool = False) -> None
             caught_text = [f"it took longer than {timeout:g} s"]
         else:
             caught_text = [str(warning.message) for warning in caught]
+        finally:
+            lift_limits()
     if caught_text:
         warnings.warn(
             f"Ending the cluster {name!r} after a check: {'; '.join(caught_text)}",

@@ -24,7 +24,7 @@ from dockerparallel import (
 )
 from dockerparallel.config import CloudConfig
 from dockerparallel.state import ClusterState
-from dockerparallel_conformance.alarm import TimeLimitReached, time_limit
+from dockerparallel_conformance.alarm import TimeLimitReached, lift_limits, time_limit
 from dockerparallel_conformance.errors import ConformanceFailure
 from dockerparallel_conformance.hooks import Hooks
 from dockerparallel_conformance.other_process import (
@@ -346,6 +346,7 @@ class Subject:
                 f"{promise.number}: {type(error).__name__}: {error}"
             ) from error
         finally:
+            lift_limits()
             # A stack goes on where one of them raises, as a warning does that is made an error.
             with ExitStack() as ending:
                 ending.callback(self._outside.close)
