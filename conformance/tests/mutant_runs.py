@@ -17,7 +17,7 @@ from dockerparallel import DockerCluster
 from dockerparallel_conformance import ConformanceWarning, Hooks, Outcome, promises_of
 from dockerparallel_conformance.general import SUITES, each_outcome
 
-_OUT_OF_TIME = ("still running after", "waited in vain")
+_OUT_OF_TIME = ("still running after", "waited in vain", "does not answer")
 _PATIENCE = 8
 
 

@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import contextlib
 import signal
+import sys
 import threading
 import weakref
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
+from typing import Any
 
 import pytest
 
@@ -74,17 +76,23 @@ def drop_and_wait(close: Callable[[], object], *, by_del: bool) -> None:
 
 
 @pytest.mark.parametrize("by_del", [True, False])
-def test_a_finalizer_is_not_cut_off(by_del: bool) -> None:
-    closed = []
-
-    def close() -> None:
-        # The alarm rings meanwhile.
-        threading.Event().wait(0.3)
-        closed.append(True)
-
+def test_an_alarm_that_rings_in_a_finalizer_rings_again(
+    by_del: bool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    told: list[object] = []
+    monkeypatch.setattr(sys, "unraisablehook", told.append)
     with pytest.raises(TimeLimitReached), time_limit(0.05):
-        drop_and_wait(close, by_del=by_del)
-    assert closed == [True]
+        drop_and_wait(threading.Event().wait, by_del=by_del)
+    assert told == [], "nobody is told that it was dropped the first time"
+    assert sys.unraisablehook == told.append
+
+
+def test_other_errors_of_finalizers_are_told(monkeypatch: pytest.MonkeyPatch) -> None:
+    told: list[Any] = []
+    monkeypatch.setattr(sys, "unraisablehook", told.append)
+    with pytest.raises(TimeLimitReached), time_limit(0.05):
+        drop_and_wait([].pop, by_del=False)
+    assert [one.exc_type for one in told] == [IndexError]
 
 
 def test_what_is_being_made_is_made() -> None:
@@ -106,13 +114,6 @@ def test_what_takes_too_long_to_be_made_is_given_up(monkeypatch: pytest.MonkeyPa
     monkeypatch.setattr(alarm, "_GRACE_SECONDS", 0.1)
     with pytest.raises(TimeLimitReached), time_limit(0.05), unhurried():
         threading.Event().wait()
-
-
-@pytest.mark.filterwarnings("ignore::pytest.PytestUnraisableExceptionWarning")
-def test_a_finalizer_that_hangs_is_ended(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(alarm, "_GRACE_SECONDS", 0.1)
-    with pytest.raises(TimeLimitReached), time_limit(0.05):
-        drop_and_wait(threading.Event().wait, by_del=False)
 
 
 def test_an_alarm_that_was_set_before_goes_on_afterwards() -> None:

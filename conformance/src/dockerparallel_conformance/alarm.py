@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import signal
+import sys
 import threading
 import time
-import weakref
 from collections.abc import Iterator
 from contextlib import contextmanager
 from types import FrameType
@@ -14,7 +14,7 @@ from dockerparallel import ClusterStateError
 
 # Fires again in case something has caught and dropped the first one.
 _AGAIN_SECONDS = 1.0
-# How long a finalizer may go on after the limit, and how often it is looked at meanwhile.
+# How long `unhurried` may take after the limit, and how often that is looked at meanwhile.
 _GRACE_SECONDS = 5.0
 _LOOK_SECONDS = 0.05
 
@@ -54,23 +54,13 @@ def unhurried() -> Iterator[None]:
         _unhurried.pop()
 
 
-def in_finalizer(frame: FrameType | None) -> bool:
-    """Tell whether a finalizer runs, where the main thread is interrupted at ``frame``."""
-    while frame is not None:
-        if frame.f_code is weakref.finalize.__call__.__code__ or frame.f_code.co_name == "__del__":
-            return True
-        frame = frame.f_back
-    return False
-
-
 @contextmanager
 def time_limit(seconds: float) -> Iterator[None]:
     """Raise :class:`TimeLimitReached` in the block after ``seconds``.
 
-    Works by the alarm signal, which interrupts whatever the main thread waits for. A finalizer that
-    runs at that moment gets a few seconds more: what it raises is dropped, and what it was to close
-    would stay open. An alarm that somebody else has set goes on afterwards, with the time that it
-    has left.
+    Works by the alarm signal, which interrupts whatever the main thread waits for. Where that is a
+    finalizer, Python drops what is raised, and the alarm rings again. An alarm that somebody else
+    has set goes on afterwards, with the time that it has left.
 
     Where the alarm rings just as the block is left, it may keep the limit from being lifted: call
     :func:`lift_limits` where the error is handled.
@@ -109,6 +99,8 @@ class _Limit:
         self._old_left, self._old_interval = signal.setitimer(
             signal.ITIMER_REAL, self._seconds, _AGAIN_SECONDS
         )
+        self._old_hook = sys.unraisablehook
+        sys.unraisablehook = self._note_dropped
 
     def lift(self) -> None:
         if self._lifted:
@@ -117,16 +109,22 @@ class _Limit:
         self._lifted = True
         signal.setitimer(signal.ITIMER_REAL, 0)
         signal.signal(signal.SIGALRM, self._old_handler)
+        sys.unraisablehook = self._old_hook
         if self._old_left:
             left = max(self._old_left - (time.monotonic() - self._began), 0.001)
             signal.setitimer(signal.ITIMER_REAL, left, self._old_interval)
         _set.remove(self)
 
-    def _ring(self, _number: int, frame: FrameType | None) -> None:
+    def _note_dropped(self, dropped: sys.UnraisableHookArgs) -> None:
+        # That the alarm was dropped is nobody's fault, and told to nobody.
+        if not issubclass(dropped.exc_type, TimeLimitReached):
+            self._old_hook(dropped)
+
+    def _ring(self, _number: int, _frame: FrameType | None) -> None:
         if self._lifted:
             return
         in_time = time.monotonic() < self._began + self._seconds + _GRACE_SECONDS
-        if in_time and (_unhurried or in_finalizer(frame)):
+        if in_time and _unhurried:
             signal.setitimer(signal.ITIMER_REAL, _LOOK_SECONDS, _AGAIN_SECONDS)
             return
         raise TimeLimitReached
