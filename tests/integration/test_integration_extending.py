@@ -32,10 +32,13 @@ def folder(tmp_path: Path) -> Path:
 
 
 def run(folder: Path, *arguments: str, timeout: float = 280) -> str:
+    # The guide's providers kill, so that workers leave temporary files: in the test's own folder.
+    temporary = folder / "tmp"
+    temporary.mkdir(exist_ok=True)
     done = subprocess.run(
         [sys.executable, *arguments],
         cwd=folder,
-        env={**os.environ, "PYTHONPATH": str(folder)},
+        env={**os.environ, "PYTHONPATH": str(folder), "TMPDIR": str(temporary)},
         capture_output=True,
         text=True,
         timeout=timeout,
