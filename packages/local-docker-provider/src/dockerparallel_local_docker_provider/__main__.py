@@ -24,6 +24,7 @@ from dockerparallel_local_docker_provider.records import ContainerRecord
 
 _PROGRAM = "python -m dockerparallel_local_docker_provider"
 _ENGINE_TIMEOUT = 60.0
+_STOP_TIMEOUT = 10.0
 _AT_A_TIME = 8
 _INTERRUPTED = 130
 
@@ -108,11 +109,10 @@ def _list(engine: Engine, _options: argparse.Namespace) -> int:
 
 
 def _remove(engine: Engine, options: argparse.Namespace) -> int:
-    name = options.name
-    mark = {labels.CLUSTER: name}
-    containers, networks = engine.containers(mark), engine.networks(mark)
-    leftovers.remove(engine, containers, networks, timeout=10.0, at_a_time=_AT_A_TIME)
-    print(f"{name}: removed {len(containers)} container(s) and {len(networks)} network(s)")
+    containers, networks = leftovers.remove_cluster(
+        engine, options.name, timeout=_STOP_TIMEOUT, at_a_time=_AT_A_TIME
+    )
+    print(f"{options.name}: removed {containers} container(s) and {networks} network(s)")
     return 0
 
 

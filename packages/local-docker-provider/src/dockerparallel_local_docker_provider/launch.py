@@ -152,7 +152,8 @@ def _wait_for_end(engine: Engine, records: list[ContainerRecord], timeout: float
     waited_for = {record.id for record in records}
     if not waited_for:
         return
-    by = {labels.CLUSTER_ID: records[0].cluster_id}
+    # All are of one name, but what crashes have left of it may be of several clusters.
+    by = {labels.CLUSTER: records[0].cluster}
     deadline, pause = time.monotonic() + timeout, _FIRST_PAUSE
     while any(r.id in waited_for and r.status is Status.RUNNING for r in engine.containers(by)):
         if time.monotonic() > deadline:

@@ -98,8 +98,12 @@ def remove(
         engine.remove_network(network.id)
 
 
-def remove_cluster(engine: Engine, name: str, *, timeout: float, at_a_time: int) -> None:
-    """End and remove all that an engine has of clusters of a name; see :func:`remove`."""
+def remove_cluster(engine: Engine, name: str, *, timeout: float, at_a_time: int) -> tuple[int, int]:
+    """End and remove all that an engine has of clusters of a name; see :func:`remove`.
+
+    Returns how many containers and networks that was.
+    """
     mark = {labels.CLUSTER: name}
     containers, networks = engine.containers(mark), engine.networks(mark)
     remove(engine, containers, networks, timeout=timeout, at_a_time=at_a_time)
+    return len(containers), len(networks)
