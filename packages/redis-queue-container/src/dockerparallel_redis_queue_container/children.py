@@ -13,6 +13,7 @@ import time
 from collections.abc import Iterator
 from dataclasses import dataclass
 
+from dockerparallel_redis_queue_container.begun_marker import BegunMarker
 from dockerparallel_redis_queue_container.memory_limit import over_the_limit
 from dockerparallel_redis_queue_container.worker import READY
 
@@ -31,6 +32,8 @@ class Child:
         Our end of the link, not blocking. The worker ends itself when this closes.
     description
         The JSON text that tells clients of the worker.
+    marker
+        Where the worker notes which task it runs.
     ready
         Whether the worker has reached the server.
     """
@@ -39,6 +42,7 @@ class Child:
     pid: int
     link: socket.socket
     description: str
+    marker: BegunMarker
     ready: bool = False
 
     def look_for_ready(self) -> bool:

@@ -5,29 +5,37 @@ from __future__ import annotations
 import itertools
 import os
 import secrets
-import time
 import weakref
 from collections.abc import Callable, Iterable, Sequence
 from typing import Any, TypeVar
 
-from redis.exceptions import OutOfMemoryError, RedisError
+from redis.exceptions import RedisError
 
-from dockerparallel import BackendError, BrokenClusterError, Endpoint
-from dockerparallel_redis_queue_container.collector import Collector, server_lost
-from dockerparallel_redis_queue_container.connection import CONNECTION_FAILURES, connect
+from dockerparallel import BrokenClusterError, Endpoint
+from dockerparallel_redis_queue_container.blob_link import BlobLink
+from dockerparallel_redis_queue_container.collector import Collector
+from dockerparallel_redis_queue_container.connection import connect
 from dockerparallel_redis_queue_container.errors import CodeShippingError
 from dockerparallel_redis_queue_container.futures import ClusterFuture, OpenFutures
-from dockerparallel_redis_queue_container.serialization import TaskPickler
+from dockerparallel_redis_queue_container.large_parts import Buffer
+from dockerparallel_redis_queue_container.sender import Sender
+from dockerparallel_redis_queue_container.serialization import Packed, TaskPickler
 from dockerparallel_redis_queue_container.settings import QueueSettings
-from dockerparallel_redis_queue_container.task_queue import MOST_PAYLOAD, TaskQueue
+from dockerparallel_redis_queue_container.task_queue import (
+    BLOB_SECONDS,
+    MOST_PAYLOAD,
+    BlobsMissingError,
+    Task,
+    TaskQueue,
+)
 
 Call = tuple[Callable[..., Any], tuple[Any, ...], dict[str, Any]]
 
-_PAUSE = 0.05
 _TRANSFER_TIMEOUT = 120.0
 _LEAVE_TIMEOUT = 2.0
 _MOST_AT_ONCE = 4 * 1024 * 1024
 _MOST_TASKS_AT_ONCE = 500
+_MOST_NAMES = 1000
 
 _T = TypeVar("_T")
 
@@ -75,7 +83,31 @@ class QueueClient:
         self._set_up()
 
     def submit(self, function: Callable[..., _T], *args: Any, **kwargs: Any) -> ClusterFuture[_T]:
-        """Send one call to the workers; returns its future. Blocks for one round trip.
+        """Send one call to the workers; returns its future; see :meth:`submit_call`."""
+        return self.submit_call(function, args, kwargs)
+
+    def submit_call(
+        self,
+        function: Callable[..., _T],
+        args: tuple[Any, ...],
+        kwargs: dict[str, Any],
+        group: object = None,
+        *,
+        wait: bool = True,
+    ) -> ClusterFuture[_T]:
+        """Send one call to the workers; returns its future.
+
+        Blocks for one round trip, unless calls are submitted in quick succession: these are sent
+        together, and where the server does not take them, their futures fail.
+
+        Parameters
+        ----------
+        function, args, kwargs
+            The call.
+        group
+            What :meth:`open_futures` finds the future by.
+        wait
+            Whether a call that comes alone waits for the server to take it, and raises its error.
 
         Raises
         ------
@@ -88,10 +120,22 @@ class QueueClient:
         Exception
             Whatever pickling the call raises.
         """
-        [future] = self.submit_many([(function, args, kwargs)])
+        if os.getpid() != self._pid:
+            self._set_up()
+        packed = self._pickler.pack(function, args, kwargs)
+        future: ClusterFuture[_T] = self._new_future(group)
+        try:
+            task = self._task(future, packed)
+            if packed.blobs:
+                self._send_with_blobs(task, packed)
+            else:
+                self._sender.send(task, wait=wait)
+        except BaseException:
+            self._take_back([future])
+            raise
         return future
 
-    def submit_many(self, calls: Iterable[Call]) -> list[ClusterFuture[Any]]:
+    def submit_many(self, calls: Iterable[Call], group: object = None) -> list[ClusterFuture[Any]]:
         """Send several calls in as few round trips as their size allows; see :meth:`submit`.
 
         All or nothing: where one fails to be sent, those sent before are cancelled.
@@ -99,34 +143,33 @@ class QueueClient:
         if os.getpid() != self._pid:
             self._set_up()
         futures: list[ClusterFuture[Any]] = []
-        batch: list[tuple[str, bytes]] = []
+        batch: list[Task] = []
         room = _MOST_AT_ONCE
         try:
-            for call in calls:
+            for function, args, kwargs in calls:
                 self._futures.check()
-                payload = self._pickler.dumps(call)
-                _check_size(payload)
-                task_id = f"{self._client}.{next(self._numbers)}"
-                future: ClusterFuture[Any] = ClusterFuture(task_id, self)
-                self._futures.add(future)
+                packed = self._pickler.pack(function, args, kwargs)
+                future = self._new_future(group)
                 futures.append(future)
-                batch.append((task_id, payload))
-                room -= len(payload)
+                task = self._task(future, packed)
+                if packed.blobs:
+                    self._send_with_blobs(task, packed)
+                    continue
+                batch.append(task)
+                room -= len(task.payload)
                 if room <= 0 or len(batch) >= _MOST_TASKS_AT_ONCE:
-                    self._send(batch)
+                    self._sender.send_all(batch)
                     batch, room = [], _MOST_AT_ONCE
             if batch:
-                self._send(batch)
+                self._sender.send_all(batch)
         except BaseException:
-            task_ids = [future.task_id for future in futures]
-            self.cancel(task_ids)
-            for task_id in task_ids:
-                self._futures.pop(task_id)
+            self._take_back(futures)
             raise
         return futures
 
     def cancel(self, task_ids: Sequence[str]) -> list[bool]:
         """Cancel tasks that no worker has begun; where the server is gone, none is cancelled."""
+        self._sender.drain()
         try:
             cancelled = self._queue.cancel(task_ids)
         except (RedisError, OSError):
@@ -144,6 +187,10 @@ class QueueClient:
         for future, done in zip(candidates, cancelled, strict=True):
             if done:
                 future.mark_cancelled()
+
+    def open_futures(self, group: object) -> list[ClusterFuture[Any]]:
+        """Return the futures of a group that are not done, and were made in this process."""
+        return self._futures.of_group(group)
 
     def is_running(self, task_id: str) -> bool:
         """Tell whether a worker runs the task now; ``False`` where the server is gone."""
@@ -177,10 +224,12 @@ class QueueClient:
         self._closed = True
         task_ids = self._futures.fail_all(_closed)
         self._farewell.detach()
+        self._sender.close()
         self._collector.close()
         if os.getpid() == self._pid:
             _leave(self._leaving, None if broken else self._client, task_ids)
-        self._queue.connection.close()
+        self._queue.close()
+        self._link.close()
 
     # -----------------------------------------------------------------------------------------
 
@@ -196,6 +245,11 @@ class QueueClient:
         self._leaving = self._new_queue(_LEAVE_TIMEOUT)
         self._pickler = TaskPickler(self._put_code)
         self._queue.announce_client(self._client)
+        self._sender = Sender(self._queue, self._client, self._futures, self.server_timeout)
+        self._link = BlobLink(
+            self._endpoint, self._password, max(_TRANSFER_TIMEOUT, self.server_timeout)
+        )
+        self._put: dict[str, None] = {}
         self._collector = Collector(
             self._new_queue(max(self.server_timeout, 2.0)),
             self._client,
@@ -205,7 +259,7 @@ class QueueClient:
         self._collector.start()
         # Where nobody closes it: a client that is dropped, or the end of the interpreter.
         self._farewell = weakref.finalize(
-            self, _abandon, self._collector, self._leaving, self._client, self._pid
+            self, _abandon, self._sender, self._collector, self._leaving, self._client, self._pid
         )
 
     def _new_queue(self, timeout: float) -> TaskQueue:
@@ -217,42 +271,54 @@ class QueueClient:
         )
         return TaskQueue(connection, self._job_queue_name, self._settings)
 
-    def _send(self, batch: Sequence[tuple[str, bytes]]) -> None:
-        if not self._insist(lambda: self._queue.submit(self._client, batch)):
-            self._futures.check()
-            raise BrokenClusterError(
-                "The server of the cluster was restarted or emptied, and does not know this "
-                "client any more. Call cluster.register_backend() to go on with it."
-            )
+    def _new_future(self, group: object) -> ClusterFuture[Any]:
+        future: ClusterFuture[Any] = ClusterFuture(
+            f"{self._client}.{next(self._numbers)}", self, self._pid, group
+        )
+        self._futures.add(future)
+        return future
+
+    def _task(self, future: ClusterFuture[Any], packed: Packed) -> Task:
+        _check_size(len(packed.payload))
+        for data in packed.blobs.values():
+            _check_size(memoryview(data).nbytes)
+        return Task(future.task_id, packed.payload, " ".join(packed.blobs))
+
+    def _send_with_blobs(self, task: Task, packed: Packed) -> None:
+        """Send a task and those of its blobs that the server does not have."""
+        missing = [name for name in packed.blobs if name not in self._put]
+        while True:
+            for name in missing:
+                self._put_blob(name, packed.blobs[name])
+            try:
+                self._sender.send_all([task])
+            except BlobsMissingError as error:
+                # They were dropped with the last task that needed them.
+                missing = list(error.args)
+            else:
+                break
+        self._put.update(dict.fromkeys(packed.blobs))
+        while len(self._put) > _MOST_NAMES:
+            self._put.pop(next(iter(self._put)))
+
+    def _put_blob(self, name: str, data: Buffer) -> None:
+        key = self._queue.blob_key(name)
+        self._sender.insist(lambda: self._link.put(key, data, BLOB_SECONDS))
 
     def _put_code(self, digest: str, bundle: bytes) -> None:
-        self._insist(lambda: self._queue.put_code(digest, bundle))
+        self._sender.insist(lambda: self._queue.put_code(digest, bundle))
 
-    def _insist(self, request: Callable[[], _T]) -> _T:
-        """Repeat a request while the connection fails, as long as the server may be silent."""
-        started = time.monotonic()
-        while True:
-            try:
-                return request()
-            except CONNECTION_FAILURES as error:
-                self._futures.check()
-                waited = time.monotonic() - started
-                if waited >= self.server_timeout:
-                    raise server_lost(error, waited) from error
-            except OutOfMemoryError as error:
-                raise BackendError(
-                    f"The memory of the cluster's server is full ({error}): wait for results "
-                    "before submitting more, or start the cluster with more server_memory."
-                ) from error
-            except RedisError as error:
-                raise BackendError(f"The cluster's server refused the request: {error}") from error
-            time.sleep(_PAUSE)
+    def _take_back(self, futures: Sequence[ClusterFuture[Any]]) -> None:
+        task_ids = [future.task_id for future in futures]
+        self.cancel(task_ids)
+        for task_id in task_ids:
+            self._futures.pop(task_id)
 
 
-def _check_size(payload: bytes) -> None:
-    if len(payload) > MOST_PAYLOAD:
+def _check_size(size: int) -> None:
+    if size > MOST_PAYLOAD:
         raise CodeShippingError(
-            f"The task takes {len(payload)} bytes, and the server takes at most {MOST_PAYLOAD}: "
+            f"The task takes {size} bytes, and the server takes at most {MOST_PAYLOAD}: "
             "pass less data, or the path of a file or the address of a store that workers can read."
         )
 
@@ -273,11 +339,12 @@ def _leave(queue: TaskQueue, client: str | None, task_ids: Sequence[str]) -> Non
         except (RedisError, OSError):
             # Then the server's own expiry removes what is left of us.
             pass
-    queue.connection.close()
+    queue.close()
 
 
-def _abandon(collector: Collector, queue: TaskQueue, client: str, pid: int) -> None:
+def _abandon(sender: Sender, collector: Collector, queue: TaskQueue, client: str, pid: int) -> None:
     if os.getpid() != pid:
         return
+    sender.close()
     collector.close()
     _leave(queue, client, [])

@@ -59,7 +59,7 @@ class Collector:
         try:
             self._collect()
         finally:
-            self.queue.connection.close()
+            self.queue.close()
 
     def _collect(self) -> None:
         arrived: list[Delivery] = []
@@ -73,7 +73,7 @@ class Collector:
                         return
                 arrived = self.queue.take(self.client, arrived)
                 if not arrived:
-                    self.queue.wait_for_results(self.client, _BLOCK_SECONDS)
+                    arrived = self.queue.wait_for_results(self.client, _BLOCK_SECONDS)
                 last_answer = time.monotonic()
             except (RedisError, OSError) as error:
                 silent = time.monotonic() - last_answer

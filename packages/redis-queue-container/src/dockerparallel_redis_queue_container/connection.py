@@ -34,7 +34,7 @@ _FIRST_PAUSE = 0.01
 _LONGEST_PAUSE = 0.5
 # A connection whose other end answers no packet fails after about ten seconds. Without this, one
 # whose address or route has changed would keep a worker and its task until the command times out.
-_PROBES = {
+KEEPALIVE = {
     getattr(socket, name): value
     for name, value in (
         ("TCP_KEEPIDLE", 5),
@@ -45,6 +45,7 @@ _PROBES = {
     # Not every system has all of them.
     if hasattr(socket, name)
 }
+"""Options of TCP for every connection to the server."""
 
 
 def connect(
@@ -73,7 +74,7 @@ def connect(
         socket_timeout=timeout,
         socket_connect_timeout=connect_timeout,
         socket_keepalive=True,
-        socket_keepalive_options=_PROBES,
+        socket_keepalive_options=KEEPALIVE,
         retry=Retry(NoBackoff(), 0),
         protocol=2,
     )

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any, ParamSpec, TypeVar
 from dockerparallel.errors import InvalidTypeError, InvalidValueError
 from dockerparallel_redis_queue_container.chunks import run_chunk
 from dockerparallel_redis_queue_container.client import QueueClient
-from dockerparallel_redis_queue_container.futures import ClusterFuture, FutureSet
+from dockerparallel_redis_queue_container.futures import ClusterFuture
 
 if TYPE_CHECKING:
     from dockerparallel import DockerCluster
@@ -41,7 +41,8 @@ class ClusterExecutor(Executor):
         self._client = client
         self._cluster = cluster
         self._lock = threading.Lock()
-        self._open = FutureSet()
+        # What its open futures are found by: they must not keep the executor, and the cluster.
+        self._group = object()
         self._shut_down = False
 
     def submit(
@@ -49,8 +50,9 @@ class ClusterExecutor(Executor):
     ) -> ClusterFuture[_T]:
         """Send ``fn(*args, **kwargs)`` to the workers and return its future.
 
-        Blocks for one round trip to the server, so that what cannot be pickled or sent raises
-        here and not in the future.
+        What cannot be pickled raises here, not in the future. Calls in quick succession are sent
+        together, and the call returns before; else it blocks for one round trip to the server, and
+        what cannot be sent raises here too.
 
         Raises
         ------
@@ -62,8 +64,7 @@ class ClusterExecutor(Executor):
             The call, or the code that it needs, is too big to be sent.
         """
         self._check_open()
-        [future] = self._send([(fn, args, kwargs)])
-        return future
+        return self._client.submit_call(fn, args, kwargs, self._group)
 
     def map(
         self,
@@ -124,7 +125,7 @@ class ClusterExecutor(Executor):
         """
         with self._lock:
             self._shut_down = True
-        pending = self._open.here()
+        pending = self._client.open_futures(self._group)
         if cancel_futures:
             self._client.cancel_futures(pending)
         if wait:
@@ -141,9 +142,7 @@ class ClusterExecutor(Executor):
     def _send(
         self, calls: Iterable[tuple[Callable[..., Any], Any, Any]]
     ) -> list[ClusterFuture[Any]]:
-        futures = self._client.submit_many(calls)
-        self._open.add(futures)
-        return futures
+        return self._client.submit_many(calls, self._group)
 
     def _results(
         self, futures: Sequence[ClusterFuture[_T]], deadline: float | None

@@ -31,10 +31,13 @@ class ClusterFuture(Future[_T]):
     connection to the queue alive, not the cluster.
     """
 
-    def __init__(self, task_id: str, canceller: Canceller) -> None:
+    def __init__(
+        self, task_id: str, canceller: Canceller, pid: int = 0, group: object = None
+    ) -> None:
         super().__init__()
         self.task_id = task_id
-        self.pid = os.getpid()
+        self.pid = pid
+        self.group = group
         self._canceller = canceller
 
     def cancel(self) -> bool:
@@ -63,35 +66,6 @@ class ClusterFuture(Future[_T]):
         return not self.done() and self._canceller.is_running(self.task_id)
 
 
-class FutureSet:
-    """Futures that are not done. Thread-safe; done ones leave by themselves.
-
-    Apart from executors and backends, so that the callbacks of open futures do not keep those
-    alive, and a cluster with them.
-    """
-
-    def __init__(self) -> None:
-        # Re-entrant, since garbage collection may stop a cluster while its own client is at work.
-        self._lock = threading.RLock()
-        self._futures: set[ClusterFuture[Any]] = set()
-
-    def add(self, futures: Sequence[ClusterFuture[Any]]) -> None:
-        """Add futures, done or not."""
-        with self._lock:
-            self._futures.update(futures)
-        for future in futures:
-            future.add_done_callback(self._discard)
-
-    def here(self) -> list[ClusterFuture[Any]]:
-        """Return those that were made in this process, and not in one that it was forked from."""
-        with self._lock:
-            return [future for future in self._futures if future.pid == os.getpid()]
-
-    def _discard(self, future: Any) -> None:
-        with self._lock:
-            self._futures.discard(future)
-
-
 class OpenFutures:
     """The futures whose outcome is not there yet, by task id. Thread-safe; never blocks."""
 
@@ -113,13 +87,20 @@ class OpenFutures:
         with self._lock:
             return self._futures.pop(task_id, None)
 
+    def of_group(self, group: object) -> list[ClusterFuture[Any]]:
+        """Return the futures of a group that were made in this process, not one forked from."""
+        pid = os.getpid()
+        with self._lock:
+            futures = list(self._futures.values())
+        return [future for future in futures if future.group is group and future.pid == pid]
+
     def check(self) -> None:
         """Raise the failure that has ended the table, if any."""
         with self._lock:
             if self._failure is not None:
                 raise self._failure()
 
-    def resolve(self, task_id: str, outcome: bytes) -> None:
+    def resolve(self, task_id: str, outcome: bytes | memoryview) -> None:
         """Give a future its outcome; one that is not open was delivered already."""
         future = self.pop(task_id)
         if future is None or future.done():

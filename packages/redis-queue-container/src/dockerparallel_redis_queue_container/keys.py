@@ -7,13 +7,19 @@ queue live in one slot of a Redis cluster. Below, ``<worker>`` and ``<client>`` 
 key                           type    content
 ============================  ======  ============================================================
 ``tasks``                     list    ids of tasks that wait, the next one first
-``claimed:<worker>``          list    ids of tasks that a worker has taken
+``claimed:<worker>``          list    ids of tasks that a worker has claimed, in the order it runs them
 ``payloads``                  hash    task id -> the pickled task; gone = done or cancelled
-``owners``                    hash    task id -> worker that got the payload; such a task runs
+``owners``                    hash    task id -> worker that has claimed it, and may run it
 ``attempts``                  hash    task id -> how many workers died over it
-``client:<client>``           string  exists while results of this client are wanted
-``results:<client>``          list    task id, outcome, task id, outcome, ... not yet acknowledged
-``signal:<client>``           list    one token where there are new results: wakes the client
+``needs``                     hash    task id -> names of its blobs, with spaces between
+``blob:<name>``               string  a large part of tasks, sent once for all that share it
+``uses``                      hash    name of a blob -> number of tasks that need it
+``idle``                      zset    worker id -> since when it waits for work
+``inbox:<worker>``            list    what an idle worker was given: wakes it
+``spare``                     zset    worker that holds more than it runs -> when it last claimed
+``client:<client>``           string  number of the last submission; there while results are wanted
+``results:<client>``          list    records of results not yet acknowledged, the oldest first
+``signal:<client>``           list    one item where there are new results: wakes the client
 ``leases``                    zset    worker id -> end of its lease, in ms of the server's clock
 ``workers``                   hash    worker id -> JSON that describes the worker
 ``done``, ``failed``          hash    worker id -> number of tasks

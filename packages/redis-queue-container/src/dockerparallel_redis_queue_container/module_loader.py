@@ -4,24 +4,31 @@ from __future__ import annotations
 
 import pickle
 import sys
-from collections.abc import Callable
+from collections import OrderedDict
+from collections.abc import Callable, Iterable
 from importlib.metadata import PackageNotFoundError
 from pathlib import Path
 from typing import Any
 
+from dockerparallel_redis_queue_container.blob_cache import BlobCache
 from dockerparallel_redis_queue_container.bundle_store import BundleStore
 from dockerparallel_redis_queue_container.errors import (
     CodeShippingError,
     ModuleNotOnWorkerError,
     PythonVersionError,
 )
+from dockerparallel_redis_queue_container.large_parts import WHOLE
 from dockerparallel_redis_queue_container.module_origins import is_fixed
 from dockerparallel_redis_queue_container.serialization import (
     TaskHeader,
     decode_header,
     header_bytes,
+    split_blobs,
+    split_known,
 )
 from dockerparallel_redis_queue_container.shipped_modules import ShippedModules
+
+_MOST_FUNCTIONS = 256
 
 
 class TaskLoader:
@@ -37,14 +44,50 @@ class TaskLoader:
     folder
         Where bundles are unpacked, each in a folder named by its digest. Several workers may share
         it. Who makes the workers removes it after them.
+    get_blob
+        Gives a large part by its name, in the same way; without it, tasks with such parts fail.
     """
 
-    def __init__(self, get_code: Callable[[str], bytes | None], folder: Path) -> None:
+    def __init__(
+        self,
+        get_code: Callable[[str], bytes | None],
+        folder: Path,
+        get_blob: Callable[[str], bytes | None] | None = None,
+    ) -> None:
         self._store = BundleStore(get_code, folder)
         self._modules = ShippedModules()
         self._last_header = b""
+        self._functions: OrderedDict[bytes, Any] = OrderedDict()
+        self._blobs = BlobCache(get_blob or _no_blob)
 
-    def loads(self, blob: bytes) -> Any:
+    def loads_call(self, blob: bytes) -> tuple[Any, tuple[Any, ...], dict[str, Any]]:
+        """Unpickle a call, in any of the forms that `TaskPickler.pack` gives; see `loads`."""
+        known = split_known(blob)
+        if known is not None:
+            arguments, function = known
+            return self._function(function), pickle.loads(arguments), {}  # noqa: S301  # as below
+        parts = split_blobs(blob)
+        if parts is None:
+            call: tuple[Any, tuple[Any, ...], dict[str, Any]] = self.loads(blob)
+            return call
+        blob, names = parts
+        if names and names[-1].startswith(WHOLE):
+            blob = bytes(self._blobs.part(names.pop()))
+        call = self.loads(blob, [self._blobs.part(name) for name in names])
+        return call
+
+    def _function(self, blob: bytes) -> Any:
+        function = self._functions.get(blob)
+        if function is None:
+            function = self.loads(blob)
+            if len(self._functions) >= _MOST_FUNCTIONS:
+                self._functions.popitem(last=False)
+            self._functions[blob] = function
+        elif (encoded := header_bytes(blob)) != self._last_header:
+            self._show(encoded)
+        return function
+
+    def loads(self, blob: bytes, buffers: Iterable[bytes | bytearray] = ()) -> Any:
         """Unpickle a task.
 
         The minor version of Python is compared first. Then the modules of the task's client are
@@ -56,6 +99,8 @@ class TaskLoader:
         ----------
         blob
             What `TaskPickler.dumps` gave.
+        buffers
+            The large parts that were cut out of the pickle, in their order.
 
         Returns
         -------
@@ -75,11 +120,9 @@ class TaskLoader:
         """
         encoded = header_bytes(blob)
         if encoded != self._last_header:
-            self._last_header = b""
-            self._prepare(decode_header(encoded))
-            self._last_header = encoded
+            self._show(encoded)
         try:
-            return pickle.loads(blob)  # noqa: S301  # who has the queue's password may run code
+            return pickle.loads(blob, buffers=buffers)  # noqa: S301  # who has the queue's password may run code
         except ModuleNotFoundError as error:
             name = error.name or ""
             root = name.partition(".")[0]
@@ -87,6 +130,11 @@ class TaskLoader:
             if not is_module or not root or is_fixed(root) or self._modules.shows(root):
                 raise
             raise ModuleNotOnWorkerError(missing_module_message(name), name=name) from error
+
+    def _show(self, encoded: bytes) -> None:
+        self._last_header = b""
+        self._prepare(decode_header(encoded))
+        self._last_header = encoded
 
     def _prepare(self, header: TaskHeader) -> None:
         ours = (sys.version_info[0], sys.version_info[1])
@@ -106,6 +154,10 @@ class TaskLoader:
                 )
         places = {root: self._store.path(digest) for root, digest in header.modules.items()}
         self._modules.show(header.client, places)
+
+
+def _no_blob(_name: str) -> None:
+    return None
 
 
 def missing_module_message(name: str) -> str:

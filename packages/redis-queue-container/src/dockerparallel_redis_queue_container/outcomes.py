@@ -130,7 +130,7 @@ def worker_died(
     return _pack(WorkerDiedError(message, attempts, exit_code, signal_number, memory_limit), "")
 
 
-def load(blob: bytes) -> tuple[bool, Any]:
+def load(blob: bytes | memoryview) -> tuple[bool, Any]:
     """Unpickle an outcome; called by the client.
 
     Returns

@@ -4,6 +4,14 @@ The bytes of a task are a pickle, then a header, then the length of the header a
 
     pickle | header (JSON) | length of the header (4 bytes, big endian) | b"DPT1"
 
+A task whose function was pickled before (``KnownFunctions``) is, instead::
+
+    pickle of the arguments | bytes of the function, as above | their length | b"DPF1"
+
+and one with large parts, which travel apart as blobs and only once for all tasks that share them::
+
+    bytes of the task, as above | names of the blobs | their length | b"DPB1"
+
 The header stands at the end so that neither side copies the pickle, which ends itself: more parts
 can follow it later. It is JSON because it is read before anything is known of the other side's
 Python. Its keys are ``python`` (``[3, 11]``), ``client`` (names the client's process) and
@@ -14,6 +22,7 @@ from __future__ import annotations
 
 import io
 import json
+import pickle
 import struct
 import sys
 import uuid
@@ -21,23 +30,29 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from functools import lru_cache
 from types import BuiltinFunctionType, FunctionType, ModuleType
-from typing import Any
+from typing import Any, NamedTuple
 
 import cloudpickle
 
 from dockerparallel_redis_queue_container.code_shipping import CodeShipper, Shipment
 from dockerparallel_redis_queue_container.errors import CodeShippingError
 from dockerparallel_redis_queue_container.import_scan import roots_in_function
+from dockerparallel_redis_queue_container.known_functions import ATOMS, KnownFunctions
+from dockerparallel_redis_queue_container.large_parts import LARGE, Buffer, LargeParts
 from dockerparallel_redis_queue_container.warning_categories import reduce_category
 
 PICKLE_PROTOCOL = 5
-"""The protocol of every pickle that travels; buffers are in-band."""
+"""The protocol of every pickle that travels."""
 
 _MAGIC = b"DPT1"
+_KNOWN_MAGIC = b"DPF1"
+_BLOBS_MAGIC = b"DPB1"
 _LENGTH = struct.Struct(">I")
 _TRAILER_BYTES = _LENGTH.size + len(_MAGIC)
 
 _CLIENT = uuid.uuid4().hex
+_SMALL = 1024
+_NO_BLOBS: dict[str, Buffer] = {}
 
 
 @dataclass(frozen=True)
@@ -96,6 +111,49 @@ def _trailer(modules: tuple[tuple[str, str], ...]) -> bytes:
     return header + _LENGTH.pack(len(header)) + _MAGIC
 
 
+def split_trailer(blob: bytes, magic: bytes) -> tuple[bytes, bytes] | None:
+    """Cut a part off the end of a task; ``None`` where the task is of another form.
+
+    Returns
+    -------
+    rest : bytes
+        What stands before it.
+    part : bytes
+        The part.
+    """
+    if blob[-len(magic) :] != magic:
+        return None
+    end = len(blob) - _TRAILER_BYTES
+    (length,) = _LENGTH.unpack_from(blob, end)
+    return blob[: end - length], blob[end - length : end]
+
+
+def split_known(blob: bytes) -> tuple[bytes, bytes] | None:
+    """Cut a task into the pickle of its arguments and the bytes of its function."""
+    return split_trailer(blob, _KNOWN_MAGIC)
+
+
+def split_blobs(blob: bytes) -> tuple[bytes, list[str]] | None:
+    """Cut a task into the bytes without its large parts, and the names of those."""
+    parts = split_trailer(blob, _BLOBS_MAGIC)
+    return None if parts is None else (parts[0], parts[1].decode().split())
+
+
+class Packed(NamedTuple):
+    """A task ready to be sent.
+
+    Parameters
+    ----------
+    payload
+        For `TaskLoader.loads` on a worker.
+    blobs
+        The large parts by their names, which the worker asks for.
+    """
+
+    payload: bytes
+    blobs: dict[str, Buffer]
+
+
 class TaskPickler:
     """Turns tasks into bytes, and sends the user's own modules ahead of them.
 
@@ -116,6 +174,31 @@ class TaskPickler:
 
     def __init__(self, put_code: Callable[[str, bytes], None]) -> None:
         self._shipper = CodeShipper(put_code)
+        self._known = KnownFunctions(self._pickle_alone)
+
+    def pack(
+        self, function: Callable[..., Any], args: tuple[Any, ...], kwargs: dict[str, Any]
+    ) -> Packed:
+        """Pickle a call, with its large parts apart; see `dumps`."""
+        if not kwargs and _are_small_atoms(args):
+            known = self._known.pickled(function)
+            if known is not None:
+                return Packed(
+                    pickle.dumps(args, PICKLE_PROTOCOL)
+                    + known
+                    + _LENGTH.pack(len(known))
+                    + _KNOWN_MAGIC,
+                    _NO_BLOBS,
+                )
+        large = LargeParts()
+        args, kwargs = large.replace(args, kwargs)
+        payload = self._pickle((function, args, kwargs), large.keep)
+        if len(payload) >= LARGE:
+            payload = large.whole(payload)
+        if not large.blobs:
+            return Packed(payload, _NO_BLOBS)
+        names = " ".join(large.names).encode()
+        return Packed(payload + names + _LENGTH.pack(len(names)) + _BLOBS_MAGIC, large.blobs)
 
     def dumps(self, obj: object) -> bytes:
         """Pickle a task.
@@ -142,18 +225,41 @@ class TaskPickler:
         Exception
             Whatever ``put_code``, or the object's own ``__reduce__``, raises.
         """
+        return self._pickle(obj, None)
+
+    def _pickle(self, obj: object, keep: Callable[[pickle.PickleBuffer], bool] | None) -> bytes:
         shipment = self._shipper.shipment()
         with io.BytesIO() as buffer:
-            _ShippingPickler(buffer, shipment).dump(obj)
+            _ShippingPickler(buffer, shipment, keep).dump(obj)
             buffer.write(_trailer(tuple(sorted(shipment.digests.items()))))
             return buffer.getvalue()
+
+    def _pickle_alone(self, function: object) -> tuple[bytes, bool]:
+        shipment = self._shipper.shipment()
+        with io.BytesIO() as buffer:
+            _ShippingPickler(buffer, shipment, None).dump(function)
+            buffer.write(_trailer(tuple(sorted(shipment.digests.items()))))
+            return buffer.getvalue(), not shipment.digests
+
+
+def _are_small_atoms(values: tuple[Any, ...]) -> bool:
+    for value in values:
+        kind = type(value)
+        if kind not in ATOMS or ((kind is bytes or kind is str) and len(value) > _SMALL):
+            return False
+    return True
 
 
 class _ShippingPickler(cloudpickle.CloudPickler):  # type: ignore[misc]  # it has no types
     """Tells a shipment which modules a pickle refers to."""
 
-    def __init__(self, file: io.BytesIO, shipment: Shipment) -> None:
-        super().__init__(file, protocol=PICKLE_PROTOCOL)
+    def __init__(
+        self,
+        file: io.BytesIO,
+        shipment: Shipment,
+        keep: Callable[[pickle.PickleBuffer], bool] | None,
+    ) -> None:
+        super().__init__(file, protocol=PICKLE_PROTOCOL, buffer_callback=keep)
         self._shipment = shipment
 
     def reducer_override(self, obj: Any) -> Any:

@@ -21,6 +21,7 @@ from redis.exceptions import RedisError
 
 from dockerparallel import Endpoint
 from dockerparallel_redis_queue_container import outcomes, packages, privileges
+from dockerparallel_redis_queue_container.begun_marker import BegunMarker
 from dockerparallel_redis_queue_container.children import (
     Child,
     dead_processes,
@@ -101,7 +102,7 @@ class Supervisor:
         self._memory = MemoryWatch()
         self._children: dict[int, Child] = {}
         self._heartbeat_file = settings.heartbeat_file
-        self._burials: list[tuple[str, bytes, bool]] = []
+        self._burials: list[tuple[str, bytes, bool, str]] = []
         self._failed_starts = 0
         self._start_after = 0.0
         self._stopping = False
@@ -128,7 +129,7 @@ class Supervisor:
         signal.signal(signal.SIGCHLD, signal.SIG_DFL)
         for child in self._children.values():
             child.link.close()
-        self._queue.connection.close()
+        self._queue.close()
         os.close(self._wake_reader)
         os.close(self._wake_writer)
 
@@ -173,17 +174,17 @@ class Supervisor:
             and time.monotonic() >= self._start_after
         ):
             ours, theirs = socket.socketpair()
-            worker_id = new_worker_id()
+            worker_id, marker = new_worker_id(), BegunMarker()
             # A worker lets the signals in when it has its own handlers (`run_worker`).
             signal.pthread_sigmask(signal.SIG_BLOCK, SUPERVISED_SIGNALS)
             pid = os.fork()
             if pid == 0:
                 ours.close()
-                return WorkerStart(worker_id, theirs, self._folder)
+                return WorkerStart(worker_id, theirs, self._folder, marker)
             signal.pthread_sigmask(signal.SIG_UNBLOCK, SUPERVISED_SIGNALS)
             theirs.close()
             ours.setblocking(False)
-            self._children[pid] = Child(worker_id, pid, ours, describe(worker_id, pid))
+            self._children[pid] = Child(worker_id, pid, ours, describe(worker_id, pid), marker)
         return None
 
     def _collect_dead(self) -> None:
@@ -220,7 +221,8 @@ class Supervisor:
             signal_number=-code if code < 0 else None,
             memory_limit=limit,
         )
-        self._burials.append((child.worker_id, died, blame))
+        self._burials.append((child.worker_id, died, blame, child.marker.running()))
+        child.marker.close()
 
     def _end_children(self) -> None:
         self._stopping = True
@@ -268,8 +270,8 @@ class Supervisor:
 
     def _hold_burials(self) -> None:
         while self._burials:
-            worker_id, died, blame = self._burials[0]
-            self._queue.bury(worker_id, died, blame=blame)
+            worker_id, died, blame, ran = self._burials[0]
+            self._queue.bury(worker_id, died, blame=blame, ran=ran)
             del self._burials[0]
 
     # Waiting ---------------------------------------------------------------------------------

@@ -1,15 +1,17 @@
 """The queue: what clients, workers and supervisors may ask of the server.
 
 The life of a task: the client *submits* it (payload stored, id at the end of ``tasks``); a worker
-*claims* it (id moved to the worker's own list, in one step); the worker runs it and *finishes* it
-(id and payload removed, outcome put into the client's results, in one step); the client *takes*
-the outcome and acknowledges it with its next request.
+*claims* it, with others (ids moved to the worker's own list, in one step), or is given it while
+it is idle; the worker runs it and *finishes* it (id and payload removed, outcome put into the
+client's results, in one step); the client *takes* the outcome and acknowledges it with its next
+request.
 
 Execution is at least once, delivery exactly once: a finish counts only if the id is still in the
 worker's list, so that of several executions one delivers. The id leaves that list in no other way
-than by finishing, or by *reaping* once the worker's lease is over (its supervisor renews it, and
-ends it at once when the worker dies), which puts it back to the front of ``tasks``, or fails it
-where it has killed too many workers. A client drops a result whose id it does not wait for.
+than by finishing, by being given back or taken over before it has begun, or by *reaping* once the
+worker's lease is over (its supervisor renews it, and ends it at once when the worker dies). A
+task that has killed too many workers fails. A client drops a result whose id it does not wait
+for. ``docs/protocol.md`` has the whole of it.
 
 Every method may be repeated when it failed with one of ``CONNECTION_FAILURES``: no repetition
 does anything twice. All methods are thread-safe; none waits longer than the timeout of the
@@ -21,22 +23,37 @@ from __future__ import annotations
 import hashlib
 import json
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any, NamedTuple
 
 import redis
 from redis.exceptions import NoScriptError
 
 from dockerparallel_redis_queue_container import scripts
+from dockerparallel_redis_queue_container.hot_line import HotLine
 from dockerparallel_redis_queue_container.keys import key_prefix
 from dockerparallel_redis_queue_container.settings import QueueSettings
 
 MOST_PAYLOAD = 512 * 1024 * 1024 - 4096
 """The biggest task or outcome, in bytes: Redis' limit of a value (``proto-max-bulk-len``)."""
 
+STALE_MILLISECONDS = 100
+"""How long a worker may be silent before idle ones take what it holds and has not begun."""
+
+BLOB_SECONDS = 600
+"""How long a blob is kept that no task needs yet."""
+
 _SIGNAL_SECONDS = 5
 _MOST_BYTES = 16 * 1024 * 1024
 _DIGESTS = {text: hashlib.sha1(text.encode()).hexdigest() for text in scripts.ALL_SCRIPTS}  # noqa: S324  # Redis names scripts by SHA-1
+
+
+class Task(NamedTuple):
+    """A task as the client sends it: the pickled call, and the names of the blobs it needs."""
+
+    task_id: str
+    payload: bytes
+    needs: str = ""
 
 
 class Claim(NamedTuple):
@@ -47,19 +64,48 @@ class Claim(NamedTuple):
     payload: bytes
 
 
-class Finished(NamedTuple):
-    """What a worker says of a task that it has run."""
+class Claimed(NamedTuple):
+    """The answer to a claim.
 
-    task_id: str
-    succeeded: bool
-    outcome: bytes
+    Parameters
+    ----------
+    tasks
+        What the worker holds from now on, beside what it held.
+    whole
+        Whether ``tasks`` is all that it holds: what else it believes to hold is not its own.
+    spare
+        Whether another worker holds tasks that it has not begun; they may soon be had.
+    dropped
+        Ids of finished tasks that were given to another worker meanwhile: the outcome of this
+        attempt is outdated.
+    """
+
+    tasks: list[Claim]
+    whole: bool
+    spare: bool
+    dropped: list[str]
 
 
 class Delivery(NamedTuple):
     """One result as the client takes it."""
 
     task_id: str
-    outcome: bytes
+    outcome: bytes | memoryview
+
+
+class BlobsMissingError(Exception):
+    """The server does not have (any more) these blobs of a submission; nothing was submitted."""
+
+
+def record_of(task_id: str, outcome: bytes) -> bytes:
+    """Return what a worker hands in of a finished task; the form is that of ``script_parts``."""
+    name = task_id.encode()
+    return b"%c%b%b" % (len(name), name, outcome)
+
+
+def _delivery(record: bytes) -> Delivery:
+    start = record[0] + 1
+    return Delivery(record[1:start].decode(), memoryview(record)[start:])
 
 
 @dataclass(frozen=True)
@@ -79,15 +125,26 @@ class TaskQueue:
     connection: redis.Redis
     job_queue_name: str
     settings: QueueSettings
+    _line: HotLine = field(init=False, repr=False, compare=False)
+
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "_line", HotLine(self.connection))
+
+    def close(self) -> None:
+        """Close the connections."""
+        self._line.close()
+        self.connection.close()
 
     # The client's side -----------------------------------------------------------------------
 
     def announce_client(self, client: str) -> None:
         """Tell the server that results of this client are wanted."""
-        self._command("SET", self._key(f"client:{client}"), "1", "EX", self.settings.result_expiry)
+        self._command("SET", self._key(f"client:{client}"), "0", "EX", self.settings.result_expiry)
 
     def client_known(self, client: str) -> bool:
         """Renew the announcement; ``False`` where the server has lost it, and so its data."""
+        for name in ("results", "signal"):
+            self._command("EXPIRE", self._key(f"{name}:{client}"), self.settings.result_expiry)
         key = self._key(f"client:{client}")
         return bool(self._command("EXPIRE", key, self.settings.result_expiry))
 
@@ -96,20 +153,37 @@ class TaskQueue:
         signal = self._key(f"signal:{client}")
         with self.connection.pipeline(transaction=True) as pipeline:
             pipeline.delete(self._key(f"client:{client}"), self._key(f"results:{client}"))
-            pipeline.rpush(signal, "1")
+            pipeline.rpush(signal, "")
             pipeline.expire(signal, _SIGNAL_SECONDS)
             pipeline.execute()
 
-    def submit(self, client: str, tasks: Iterable[tuple[str, bytes]]) -> bool:
+    def submit(self, client: str, number: int, tasks: Iterable[Task]) -> bool:
         """Put tasks at the end of the queue, in their order and in one round trip.
+
+        Parameters
+        ----------
+        client
+            The id of the client.
+        number
+            Of this submission; more than that of the one before. A repetition has the same.
+        tasks
+            The tasks; their blobs must have been put.
 
         Returns
         -------
         bool
             ``False``, with nothing done, where the server does not know the client (any more).
+
+        Raises
+        ------
+        BlobsMissingError
+            Nothing was done: put the blobs that it names, and try again.
         """
         arguments = [part for task in tasks for part in task]
-        return bool(self._script(scripts.SUBMIT, client, *arguments))
+        reply = self._script(scripts.SUBMIT, client, number, *arguments)
+        if isinstance(reply, list):
+            raise BlobsMissingError(*(name.decode() for name in reply))
+        return bool(reply)
 
     def cancel(self, task_ids: Sequence[str]) -> list[bool]:
         """Cancel the tasks that no worker has begun; tell of each whether it will never run."""
@@ -118,12 +192,20 @@ class TaskQueue:
         return [bool(done) for done in self._script(scripts.CANCEL, *task_ids)]
 
     def is_running(self, task_id: str) -> bool:
-        """Tell whether a worker has begun the task, and has not finished it."""
+        """Tell whether a worker has claimed the task, and has not finished it."""
         return bool(self._command("HEXISTS", self._key("owners"), task_id))
 
-    def wait_for_results(self, client: str, seconds: float) -> None:
-        """Block until there may be new results, at most ``seconds``."""
-        self._command("BLPOP", self._key(f"signal:{client}"), seconds)
+    def wait_for_results(self, client: str, seconds: float) -> list[Delivery]:
+        """Block until there may be new results, at most ``seconds``.
+
+        Returns
+        -------
+        list of Delivery
+            A result that came alone, with the signal; the others are to be taken. It need not be
+            the oldest, and may come again.
+        """
+        reply = self._command("BLPOP", self._key(f"signal:{client}"), seconds)
+        return [_delivery(reply[1])] if reply and reply[1] else []
 
     def take(self, client: str, arrived: Sequence[Delivery], most: int = 256) -> list[Delivery]:
         """Return results, oldest first, and acknowledge those of the call before.
@@ -140,45 +222,59 @@ class TaskQueue:
         """
         last = arrived[-1].task_id if arrived else ""
         reply = self._script(scripts.TAKE, client, len(arrived), last, most, _MOST_BYTES)
-        return [
-            Delivery(task_id.decode(), outcome)
-            for task_id, outcome in zip(reply[::2], reply[1::2], strict=True)
-        ]
+        return [_delivery(record) for record in reply]
 
     # The worker's side -----------------------------------------------------------------------
 
-    def claim(self, worker: str, finished: Finished | None = None) -> tuple[bool, list[Claim]]:
-        """Hand in a finished task, if any, and take the next one, in one step.
+    def claim(
+        self, worker: str, finished: Sequence[bytes] = (), *, most: int = 1, holding: int = 0
+    ) -> Claimed:
+        """Hand in finished tasks and take the next ones, in one step.
 
-        Tasks that the worker holds already (their reply was lost, or :meth:`wait_for_task` moved
-        them) come first.
+        Parameters
+        ----------
+        worker
+            The id of the worker.
+        finished
+            Their records, in the order in which they were claimed.
+        most
+            How many tasks it wants. It gets fewer where others would have none then, and none
+            behind, or behind it, where a worker has died over a task.
+        holding
+            How many unfinished tasks it believes to hold. Where that is wrong (a reply was lost,
+            or others took what it has not begun), it is told all that it holds.
 
         Returns
         -------
-        counted : bool
-            Whether the finished task was still this worker's: else its outcome was dropped,
-            since the task was given to another worker meanwhile.
-        claims : list of Claim
-            The task to run now; empty where none waits.
+        Claimed
+            A worker that has nothing is idle from then on: see :meth:`wait_for_task`.
         """
-        arguments: list[Any] = [worker, _milliseconds(self.settings.lease), 1]
-        if finished is not None:
-            field = "done" if finished.succeeded else "failed"
-            arguments += [finished.task_id, field, self.settings.result_expiry, finished.outcome]
-        counted, *parts = self._script(scripts.CLAIM, *arguments)
-        claims = [
+        numbers = (_milliseconds(self.settings.lease), self.settings.result_expiry, most, holding)
+        whole, spare, dropped, *parts = self._script(
+            scripts.CLAIM, worker, *numbers, STALE_MILLISECONDS, *finished
+        )
+        late, parts = parts[:dropped], parts[dropped:]
+        tasks = [
             Claim(task_id.decode(), int(attempts), payload)
             for task_id, attempts, payload in zip(parts[::3], parts[1::3], parts[2::3], strict=True)
         ]
-        return bool(counted), claims
+        return Claimed(tasks, bool(whole), bool(spare), [task_id.decode() for task_id in late])
 
-    def wait_for_task(self, worker: str, seconds: float) -> None:
-        """Block until a task may wait for this worker, at most ``seconds``; then claim.
+    def give_back(self, worker: str, task_ids: Sequence[str]) -> int:
+        """Put claimed tasks that have not begun back to the front; returns how many there were."""
+        return int(self._script(scripts.GIVE_BACK, worker, *task_ids))
 
-        A task that came is in the worker's list already, so a lost reply does not lose it.
+    def wait_for_task(self, worker: str, seconds: float) -> Claim | None:
+        """Block until an idle worker is given a task, at most ``seconds``; else claim.
+
+        The task is in the worker's list already, so a lost reply does not lose it: the next claim
+        tells it.
         """
-        source, target = self._key("tasks"), self._key(f"claimed:{worker}")
-        self._command("BLMOVE", source, target, "LEFT", "RIGHT", seconds)
+        reply = self._command("BLPOP", self._key(f"inbox:{worker}"), seconds)
+        if not reply or not reply[1]:
+            return None
+        task_id, attempts, payload = reply[1].split(b" ", 2)
+        return Claim(task_id.decode(), int(attempts), payload)
 
     # The supervisor's side -------------------------------------------------------------------
 
@@ -187,7 +283,7 @@ class TaskQueue:
         arguments = [part for worker in workers for part in worker]
         self._script(scripts.RENEW, _milliseconds(self.settings.lease), *arguments)
 
-    def bury(self, worker: str, died: bytes, *, blame: bool) -> int:
+    def bury(self, worker: str, died: bytes, *, blame: bool, ran: str | None = None) -> int:
         """End the lease of a dead worker and give its tasks to others.
 
         Parameters
@@ -198,6 +294,8 @@ class TaskQueue:
             The outcome of a task that has now killed too many workers.
         blame
             Whether its death counts against the task it ran; not so where we ended it.
+        ran
+            The id of that task, or "-" for none; where it is not known, the first it held.
 
         Returns
         -------
@@ -205,7 +303,7 @@ class TaskQueue:
             The number of tasks that it held.
         """
         limits = (self.settings.max_attempts, self.settings.result_expiry)
-        return int(self._script(scripts.BURY, worker, *limits, died, int(blame)))
+        return int(self._script(scripts.BURY, worker, *limits, died, int(blame), ran or ""))
 
     def reap(self, died: bytes) -> int:
         """Give the tasks of workers whose lease is over to others; returns how many."""
@@ -223,6 +321,10 @@ class TaskQueue:
         """Return a stored source bundle."""
         bundle: bytes | None = self._command("HGET", self._key("code"), digest)
         return bundle
+
+    def blob_key(self, name: str) -> str:
+        """Return the key of a blob, for :class:`BlobLink`."""
+        return self._key(f"blob:{name}")
 
     def workers(self) -> list[dict[str, Any]]:
         """Return the descriptions of the workers that are alive, in the order they started."""
@@ -252,7 +354,7 @@ class TaskQueue:
         return key_prefix(self.job_queue_name) + name
 
     def _command(self, *parts: Any) -> Any:
-        return self.connection.execute_command(*parts)  # type: ignore[no-untyped-call]
+        return self._line.command(*parts)
 
     def _script(self, text: str, *arguments: Any) -> Any:
         prefix = key_prefix(self.job_queue_name)

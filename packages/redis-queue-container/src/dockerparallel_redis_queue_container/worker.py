@@ -19,13 +19,16 @@ from redis.exceptions import RedisError
 
 from dockerparallel import Endpoint
 from dockerparallel_redis_queue_container import outcomes
+from dockerparallel_redis_queue_container.begun_marker import BegunMarker
+from dockerparallel_redis_queue_container.blob_link import BlobLink
 from dockerparallel_redis_queue_container.connection import connect
+from dockerparallel_redis_queue_container.desk import Desk
 from dockerparallel_redis_queue_container.errors import ResultError
 from dockerparallel_redis_queue_container.logs import configure_logging
 from dockerparallel_redis_queue_container.memory_limit import be_killed_first
 from dockerparallel_redis_queue_container.module_loader import TaskLoader
 from dockerparallel_redis_queue_container.settings import WorkerSettings
-from dockerparallel_redis_queue_container.task_queue import MOST_PAYLOAD, Claim, Finished, TaskQueue
+from dockerparallel_redis_queue_container.task_queue import MOST_PAYLOAD, Claim, TaskQueue
 
 READY = b"r"
 """What a worker sends over its link to the supervisor once the server has answered it."""
@@ -33,7 +36,6 @@ READY = b"r"
 SUPERVISED_SIGNALS = (signal.SIGTERM, signal.SIGINT, signal.SIGCHLD)
 """The signals that the supervisor handles; blocked in a new worker until it has its handlers."""
 
-_BLOCK_SECONDS = 1.0
 # Long, for big results on a slow network; the supervisor notices a server that is gone.
 _COMMAND_TIMEOUT = 120.0
 _PAUSE = 0.2
@@ -47,11 +49,24 @@ class Stopping(BaseException):
 
 @dataclass(frozen=True)
 class WorkerStart:
-    """What a forked worker gets from its supervisor: its id, the link, a folder for code."""
+    """What a forked worker gets from its supervisor.
+
+    Parameters
+    ----------
+    worker_id
+        The id under which it takes tasks.
+    link
+        Its end of the link to the supervisor.
+    folder
+        Where it puts the code that clients ship.
+    marker
+        Where it notes which task it runs.
+    """
 
     worker_id: str
     link: socket.socket
     folder: Path
+    marker: BegunMarker
 
 
 def run_worker(start: WorkerStart, settings: WorkerSettings) -> int:
@@ -72,7 +87,8 @@ def run_worker(start: WorkerStart, settings: WorkerSettings) -> int:
     endpoint = Endpoint(settings.host, settings.port)
     connection = connect(endpoint, settings.password, timeout=_COMMAND_TIMEOUT)
     queue = TaskQueue(connection, settings.job_queue_name, settings.queue)
-    loader = TaskLoader(queue.get_code, start.folder)
+    link = BlobLink(endpoint, settings.password, _COMMAND_TIMEOUT)
+    loader = TaskLoader(queue.get_code, start.folder, lambda name: link.get(queue.blob_key(name)))
     try:
         _work(start, queue, loader, stop)
     except Stopping:
@@ -92,46 +108,55 @@ class _StopSwitch:
 
 
 def _work(start: WorkerStart, queue: TaskQueue, loader: TaskLoader, stop: _StopSwitch) -> None:
-    finished: Finished | None = None
-    ready = False
+    desk = Desk(queue, start.worker_id, start.marker)
+    desk.start()
+    _get_ready(start, queue, stop)
     silent = False
+    try:
+        while not stop.thrown:
+            claim = desk.begin()
+            if claim is not None:
+                outcome = _run(claim, loader)
+                if not stop.thrown:
+                    desk.finish(outcome)
+                continue
+            try:
+                desk.exchange()
+                if silent:
+                    _log.info("The server takes requests again")
+                    silent = False
+            except (RedisError, OSError) as error:
+                # What is in hand is offered again. How long to hope is the supervisor's decision.
+                if not silent:
+                    _log.warning("The server does not take requests: %s", error)
+                    silent = True
+                time.sleep(_PAUSE)
+    finally:
+        desk.leave()
+
+
+def _get_ready(start: WorkerStart, queue: TaskQueue, stop: _StopSwitch) -> None:
+    """Tell the supervisor once the server answers."""
     while not stop.thrown:
         try:
-            counted, claims = queue.claim(start.worker_id, finished)
-            if not ready:
-                start.link.sendall(READY)
-                ready = True
-            if finished is not None and not counted:
-                _log.warning("Task %s was given to another worker meanwhile", finished.task_id)
-            finished = None
-            if silent:
-                _log.info("The server takes requests again")
-                silent = False
-            if not claims:
-                queue.wait_for_task(start.worker_id, _BLOCK_SECONDS)
+            queue.claim(start.worker_id, most=0)
         except (RedisError, OSError) as error:
-            # The outcome in hand is offered again. How long to hope is the supervisor's decision.
-            if not silent:
-                _log.warning("The server does not take requests: %s", error)
-                silent = True
+            _log.warning("The server does not take requests: %s", error)
             time.sleep(_PAUSE)
-            continue
-        for claim in claims:
-            finished = _run(claim, loader)
+        else:
+            start.link.sendall(READY)
+            return
 
 
-def _run(claim: Claim, loader: TaskLoader) -> Finished:
-    succeeded = False
+def _run(claim: Claim, loader: TaskLoader) -> bytes:
     try:
-        function, args, kwargs = loader.loads(claim.payload)
+        function, args, kwargs = loader.loads_call(claim.payload)
         outcome = outcomes.success(function(*args, **kwargs))
-        succeeded = True
     except BaseException as error:  # noqa: BLE001  # see below
         # Whatever a task raises belongs to its caller, SystemExit and KeyboardInterrupt included.
-        # `Stopping` comes here too, and ends the loop that would hand in this outcome.
+        # `Stopping` comes here too; its outcome is not handed in.
         outcome = outcomes.failure(error)
     if len(outcome) > MOST_PAYLOAD:
-        succeeded = False
         outcome = outcomes.failure(
             ResultError(
                 f"The result takes {len(outcome)} bytes, and the server takes at most "
@@ -140,7 +165,7 @@ def _run(claim: Claim, loader: TaskLoader) -> Finished:
         )
     for stream in (sys.stdout, sys.stderr):
         stream.flush()
-    return Finished(claim.task_id, succeeded, outcome)
+    return outcome
 
 
 def _end_with_supervisor(link: socket.socket) -> None:

@@ -1,0 +1,164 @@
+"""Carries large values to and from the server without copying them on the way.
+
+redis-py joins the parts of a command and splits replies in portions; for megabytes these copies
+cost more than the network. So this speaks the few lines of the protocol that two commands need.
+"""
+
+from __future__ import annotations
+
+import socket
+import struct
+import threading
+from dataclasses import dataclass, field
+
+import redis
+from redis.exceptions import AuthenticationError, OutOfMemoryError, ResponseError
+
+from dockerparallel import Endpoint
+from dockerparallel_redis_queue_container.connection import KEEPALIVE
+from dockerparallel_redis_queue_container.large_parts import Buffer
+
+_LINE_LIMIT = 1024
+_TRUNCATED = "The server of the queue closed the connection in the middle of a value."
+
+
+@dataclass
+class BlobLink:
+    """A connection for large values. Thread-safe; one command at a time; reconnects by itself.
+
+    Parameters
+    ----------
+    endpoint
+        Where the server answers.
+    password
+        The password of the server.
+    timeout
+        Seconds that the network may stand still.
+    """
+
+    endpoint: Endpoint
+    password: str = field(repr=False)
+    timeout: float
+    _socket: socket.socket | None = None
+    _lock: threading.RLock = field(default_factory=threading.RLock)
+
+    def put(self, key: str, value: Buffer, seconds: int) -> None:
+        """Store a value that expires after so many seconds; may be repeated.
+
+        Raises
+        ------
+        redis.OutOfMemoryError
+            The memory of the server is full.
+        redis.RedisError, OSError
+            The connection failed, or the server refused the request.
+        """
+        size = memoryview(value).nbytes
+        head = _command_head(5, "SET", key) + b"$%d\r\n" % size
+        tail = b"\r\n" + b"".join(_bulk(text) for text in ("EX", str(seconds)))
+        with self._lock:
+            try:
+                link = self._connected()
+                link.sendall(head)
+                link.sendall(value)
+                link.sendall(tail)
+                self._line(link)
+            except OSError:
+                self._drop()
+                raise
+
+    def get(self, key: str) -> bytes | None:
+        """Return a stored value; ``None`` where there is none.
+
+        Raises
+        ------
+        redis.RedisError, OSError
+            The connection failed, or the server refused the request.
+        """
+        with self._lock:
+            try:
+                link = self._connected()
+                link.sendall(_command_head(2, "GET", key))
+                size = int(self._line(link)[1:])
+                if size < 0:
+                    return None
+                value = _receive(link, size)
+                _receive(link, 2)
+                return value
+            except (OSError, ValueError):
+                self._drop()
+                raise
+
+    def close(self) -> None:
+        """Close the connection; idempotent. The next command opens another."""
+        with self._lock:
+            self._drop()
+
+    # -----------------------------------------------------------------------------------------
+
+    def _connected(self) -> socket.socket:
+        if self._socket is None:
+            address = (self.endpoint.host, self.endpoint.port)
+            link = socket.create_connection(address, timeout=self.timeout)
+            # The kernel keeps the time: one call may then receive a value of any size.
+            link.settimeout(None)
+            whole = int(self.timeout)
+            limit = struct.pack("ll", whole, int((self.timeout - whole) * 1e6))
+            link.setsockopt(socket.SOL_SOCKET, socket.SO_RCVTIMEO, limit)
+            link.setsockopt(socket.SOL_SOCKET, socket.SO_SNDTIMEO, limit)
+            link.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+            link.setsockopt(socket.SOL_SOCKET, socket.SO_KEEPALIVE, 1)
+            for option, value in KEEPALIVE.items():
+                link.setsockopt(socket.IPPROTO_TCP, option, value)
+            self._socket = link
+            link.sendall(_command_head(2, "AUTH", self.password))
+            self._line(link)
+        return self._socket
+
+    def _drop(self) -> None:
+        link, self._socket = self._socket, None
+        if link is not None:
+            link.close()
+
+    def _line(self, link: socket.socket) -> bytes:
+        line = b""
+        while not line.endswith(b"\r\n"):
+            # One byte at a time would be slow: lines are short, and the longest are errors.
+            seen = link.recv(_LINE_LIMIT, socket.MSG_PEEK)
+            if not seen:
+                raise redis.ConnectionError(_TRUNCATED)
+            end = seen.find(b"\n")
+            line += link.recv(len(seen) if end < 0 else end + 1)
+        if line.startswith(b"-"):
+            text = line[1:-2].decode(errors="replace")
+            self._raise(text)
+        return line[:-2]
+
+    def _raise(self, text: str) -> None:
+        kind = text.partition(" ")[0]
+        if kind == "OOM":
+            raise OutOfMemoryError(text)
+        if kind in {"NOAUTH", "WRONGPASS"}:
+            self._drop()
+            raise AuthenticationError(text)
+        raise ResponseError(text)
+
+
+def _bulk(text: str) -> bytes:
+    data = text.encode()
+    return b"$%d\r\n%b\r\n" % (len(data), data)
+
+
+def _command_head(count: int, *parts: str) -> bytes:
+    return b"*%d\r\n" % count + b"".join(_bulk(part) for part in parts)
+
+
+def _receive(link: socket.socket, size: int) -> bytes:
+    parts: list[bytes] = []
+    while size:
+        # All in one piece, unless a signal comes in between.
+        part = link.recv(size, socket.MSG_WAITALL)
+        if not part:
+            raise redis.ConnectionError(_TRUNCATED)
+        parts.append(part)
+        size -= len(part)
+    return parts[0] if len(parts) == 1 else b"".join(parts)

@@ -1,0 +1,204 @@
+"""What a worker has in hand: tasks that it has claimed, and outcomes that it has not handed in.
+
+The main thread runs the tasks. While it has nothing to run it talks to the server itself, so that
+a lone task is delayed by no change of threads. While it runs one, the helper does: it hands in
+what is finished, fetches the next task before it is needed, and gives back what would have to wait.
+"""
+
+from __future__ import annotations
+
+import logging
+import threading
+import time
+from collections import deque
+from contextlib import suppress
+
+from redis.exceptions import RedisError
+
+from dockerparallel_redis_queue_container.begun_marker import BegunMarker
+from dockerparallel_redis_queue_container.pace import Pace
+from dockerparallel_redis_queue_container.task_queue import (
+    STALE_MILLISECONDS,
+    Claim,
+    TaskQueue,
+    record_of,
+)
+
+_BLOCK_SECONDS = 1.0
+_SPARE_BLOCK_SECONDS = 0.025
+_TICK = 0.01
+_TICKS_TO_REST = 50
+_STALE = STALE_MILLISECONDS / 1000
+_LAST_WORD_SECONDS = 1.0
+
+_log = logging.getLogger(__name__)
+
+
+class Desk:
+    """The tasks of one worker. `begin`, `finish`, `exchange`, `leave` are for its main thread.
+
+    Parameters
+    ----------
+    queue
+        Where tasks come from.
+    worker_id
+        The id under which they are claimed.
+    marker
+        Where the supervisor reads which task runs.
+    """
+
+    def __init__(self, queue: TaskQueue, worker_id: str, marker: BegunMarker) -> None:
+        self._queue = queue
+        self._worker_id = worker_id
+        self._marker = marker
+        self._pace = Pace()
+        # `_talk` is held while the server is talked to; `_hand` for a moment, never across a wait.
+        self._talk = threading.Lock()
+        self._hand = threading.Lock()
+        self._waiting: deque[Claim] = deque()
+        self._finished: list[bytes] = []
+        self._running = ""
+        self._begun = 0.0
+        self._last_talk = 0.0
+        self._wake = threading.Event()
+        self._resting = True
+
+    def start(self) -> None:
+        """Start the helper, a daemon thread."""
+        threading.Thread(target=self._help, name="dockerparallel-helper", daemon=True).start()
+
+    # The main thread -------------------------------------------------------------------------
+
+    def begin(self) -> Claim | None:
+        """Return the task to run now; ``None`` where the server must be asked first."""
+        now = time.monotonic()
+        with self._hand:
+            if not self._waiting:
+                return None
+            if now - self._last_talk > _STALE / 2:
+                # Others may have taken what waits here, and that of a second execution is lost.
+                return None
+            claim = self._waiting.popleft()
+            self._running, self._begun = claim.task_id, now
+        self._marker.begin(claim.task_id)
+        if self._resting or self._pace.is_slow:
+            self._resting = False
+            self._wake.set()
+        return claim
+
+    def finish(self, outcome: bytes) -> None:
+        """Put down the outcome of the task that was begun."""
+        now = time.monotonic()
+        with self._hand:
+            self._finished.append(record_of(self._running, outcome))
+            self._running = ""
+            self._pace.add(now - self._begun)
+
+    def exchange(self) -> None:
+        """Hand in what is finished, and get tasks: wait for them, a second at most.
+
+        Raises
+        ------
+        redis.RedisError, OSError
+            The server does not take the request; it may be repeated.
+        """
+        with self._talk:
+            self._marker.end()
+            if self._waiting:
+                # The helper has just brought tasks, or all are to be confirmed after a long one.
+                if time.monotonic() - self._last_talk > _STALE / 2:
+                    self._ask(0)
+                return
+            idle, spare = self._ask(self._pace.portion)
+            if idle:
+                seconds = _SPARE_BLOCK_SECONDS if spare else _BLOCK_SECONDS
+                claim = self._queue.wait_for_task(self._worker_id, seconds)
+                if claim is not None:
+                    with self._hand:
+                        self._waiting.append(claim)
+                        self._last_talk = time.monotonic()
+
+    def leave(self) -> None:
+        """Hand in what is finished, and be idle no more, if the server takes it within a moment."""
+        if self._talk.acquire(timeout=_LAST_WORD_SECONDS):
+            try:
+                # What is not handed in will run again, elsewhere.
+                with suppress(RedisError, OSError):
+                    self._ask(0)
+            finally:
+                self._talk.release()
+
+    # The helper ------------------------------------------------------------------------------
+
+    def _help(self) -> None:
+        """Look after a task that runs: at once where it is told to, else now and then."""
+        silent, quiet_ticks = False, 0
+        while True:
+            self._wake.wait(None if self._resting else _TICK)
+            self._wake.clear()
+            quiet_ticks = 0 if self._running else quiet_ticks + 1
+            if quiet_ticks > _TICKS_TO_REST:
+                # The main thread wakes us with its next task.
+                self._resting, quiet_ticks = True, 0
+            try:
+                self._look_after()
+                silent = False
+            except (RedisError, OSError) as error:
+                if not silent:
+                    _log.warning("The server does not take requests: %s", error)
+                    silent = True
+            except Exception:
+                # A fault of ours here costs speed only: the main thread does all of it too.
+                _log.exception("The helper of the worker failed")
+
+    def _look_after(self) -> None:
+        now = time.monotonic()
+        if not self._running:
+            return
+        age = now - self._begun
+        if self._pace.too_long(age) or now - self._last_talk > _TICK:
+            self._give_back(0 if self._pace.too_long(age) else self._pace.portion)
+        ahead = self._pace.ahead if not self._waiting and not self._pace.too_long(age) else 0
+        if not self._talk.acquire(blocking=False):
+            return
+        try:
+            if self._running and (ahead or self._finished):
+                self._ask(ahead)
+        finally:
+            self._talk.release()
+
+    def _give_back(self, keep: int) -> None:
+        if len(self._waiting) <= keep:
+            return
+        with self._talk:
+            given: list[Claim] = []
+            with self._hand:
+                while len(self._waiting) > keep:
+                    given.append(self._waiting.pop())
+            if given:
+                # A failure is mended by the next claim, which finds that we hold fewer.
+                self._queue.give_back(self._worker_id, [claim.task_id for claim in given[::-1]])
+
+    # Both ------------------------------------------------------------------------------------
+
+    def _ask(self, most: int) -> tuple[bool, bool]:
+        """Claim; returns whether there is nothing to do, and whether others hold spare tasks."""
+        with self._hand:
+            records = list(self._finished)
+            holding = len(self._waiting) + bool(self._running)
+        reply = self._queue.claim(self._worker_id, records, most=most, holding=holding)
+        for task_id in reply.dropped:
+            _log.warning("Task %s was given to another worker meanwhile", task_id)
+        with self._hand:
+            del self._finished[: len(records)]
+            if reply.whole:
+                self._waiting.clear()
+            # The main thread went on meanwhile.
+            known = {self._running, *map(_id_of, self._finished)} if reply.whole else ()
+            self._waiting.extend(claim for claim in reply.tasks if claim.task_id not in known)
+            self._last_talk = time.monotonic()
+            return not self._waiting and not self._running, reply.spare
+
+
+def _id_of(record: bytes) -> str:
+    return record[1 : record[0] + 1].decode()

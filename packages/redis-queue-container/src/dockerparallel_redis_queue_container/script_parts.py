@@ -1,0 +1,255 @@
+"""The Lua functions that the scripts of the queue share; see ``scripts.py``.
+
+A record, as results travel in, is the length of a task's id in one byte, the id, the outcome.
+"""
+
+from __future__ import annotations
+
+BASE = """
+local p = KEYS[1]
+
+local function now_ms()
+  local t = redis.call('TIME')
+  return t[1] * 1000 + math.floor(t[2] / 1000)
+end
+
+local function id_of(record) return string.sub(record, 2, string.byte(record) + 1) end
+
+-- Lua passes at most some thousand values to a function.
+local function in_parts(items, action)
+  for start = 1, #items, 1000 do
+    action(unpack(items, start, math.min(start + 999, #items)))
+  end
+end
+"""
+
+FORGET = """
+-- Remove all that is kept of tasks, the blobs that no other task needs included.
+local function forget(ids)
+  if #ids == 0 then return end
+  for _, name in ipairs({'payloads', 'owners', 'attempts'}) do
+    in_parts(ids, function(...) redis.call('HDEL', p .. name, ...) end)
+  end
+  if redis.call('EXISTS', p .. 'needs') == 0 then return end
+  for _, id in ipairs(ids) do
+    local names = redis.call('HGET', p .. 'needs', id)
+    if names then
+      redis.call('HDEL', p .. 'needs', id)
+      for name in string.gmatch(names, '%S+') do
+        if redis.call('HINCRBY', p .. 'uses', name, -1) <= 0 then
+          redis.call('HDEL', p .. 'uses', name)
+          redis.call('UNLINK', p .. 'blob:' .. name)
+        end
+      end
+    end
+  end
+end
+"""
+
+DELIVER = """
+-- Hand records to the clients that wait for them; dropped where nobody can fetch them any more.
+local function deliver(records, keep_s)
+  local boxes = {}
+  for _, record in ipairs(records) do
+    local client = string.match(id_of(record), '^(.*)%.') or ''
+    local box = boxes[client]
+    if not box then
+      box = {}
+      boxes[client] = box
+    end
+    box[#box + 1] = record
+  end
+  for client, box in pairs(boxes) do
+    if redis.call('EXISTS', p .. 'client:' .. client) == 1 then
+      local results, signal = p .. 'results:' .. client, p .. 'signal:' .. client
+      local length
+      in_parts(box, function(...) length = redis.call('RPUSH', results, ...) end)
+      -- The client renews it while it lives.
+      if length == #box then redis.call('EXPIRE', results, keep_s) end
+      if redis.call('EXISTS', signal) == 0 then
+        -- A small result that comes alone goes with the signal, and saves a round trip.
+        local alone = length == 1 and #box[1] <= 4096
+        redis.call('RPUSH', signal, alone and box[1] or '')
+        redis.call('EXPIRE', signal, keep_s)
+      end
+    end
+  end
+end
+"""
+
+HAND_OUT = """
+-- Give each idle worker one of the tasks that wait, and wake it.
+local function hand_out()
+  if redis.call('EXISTS', p .. 'idle') == 0 then return end
+  local now = now_ms()
+  while true do
+    local id, payload
+    repeat
+      id = redis.call('LINDEX', p .. 'tasks', 0)
+      if not id then return end
+      payload = redis.call('HGET', p .. 'payloads', id)
+      if not payload then redis.call('LPOP', p .. 'tasks') end
+    until payload
+    local worker = redis.call('ZPOPMIN', p .. 'idle')[1]
+    if not worker then return end
+    local expiry = redis.call('ZSCORE', p .. 'leases', worker)
+    if expiry and tonumber(expiry) > now then
+      redis.call('LMOVE', p .. 'tasks', p .. 'claimed:' .. worker, 'LEFT', 'RIGHT')
+      redis.call('HSET', p .. 'owners', id, worker)
+      local attempts = redis.call('HGET', p .. 'attempts', id) or '0'
+      -- A long payload is fetched by the worker's next claim: here it would be copied.
+      local text = ''
+      if #payload <= 65536 then text = id .. ' ' .. attempts .. ' ' .. payload end
+      redis.call('RPUSH', p .. 'inbox:' .. worker, text)
+    end
+  end
+end
+"""
+
+REQUEUE = """
+-- Put the tasks of a worker that is gone back to the front, in their order. The blamed one has
+-- used up an attempt, and fails with `died` where none is left. `blamed` is an id, '-' for none,
+-- or '' where it is not known: tasks run in their order, so it was the first, and if it was not,
+-- it will be: a task with an attempt used up travels alone.
+local function requeue(worker, limit, keep_s, died, blamed)
+  local claimed = p .. 'claimed:' .. worker
+  local ids = redis.call('LRANGE', claimed, 0, -1)
+  if blamed == '' then blamed = ids[1] end
+  for i = #ids, 1, -1 do
+    local id, attempts = ids[i], 0
+    if redis.call('HEXISTS', p .. 'payloads', id) == 1 then
+      redis.call('HDEL', p .. 'owners', id)
+      if id == blamed then attempts = redis.call('HINCRBY', p .. 'attempts', id, 1) end
+      if attempts >= limit then
+        forget({id})
+        redis.call('HINCRBY', p .. 'counts', 'failed', 1)
+        deliver({string.char(#id) .. id .. died}, keep_s)
+      else
+        redis.call('LPUSH', p .. 'tasks', id)
+        redis.call('HINCRBY', p .. 'counts', 'retried', 1)
+      end
+    end
+  end
+  redis.call('DEL', claimed, p .. 'inbox:' .. worker)
+  redis.call('ZREM', p .. 'idle', worker)
+  redis.call('ZREM', p .. 'spare', worker)
+  return #ids
+end
+"""
+
+CLAIMING = """
+-- An outcome that begins with "R" is a result.
+local function is_success(record) return string.byte(record, string.byte(record) + 2) == 82 end
+
+-- Take in the records that a worker has handed in; returns the ids of those that were not its own
+-- any more.
+local function finish(worker, claimed, keep_s)
+  local count = #ARGV - 6
+  if count == 0 then return {} end
+  local ids, records, dropped, in_order = {}, {}, {}, true
+  local head = redis.call('LRANGE', claimed, 0, count - 1)
+  for i = 1, count do
+    ids[i] = id_of(ARGV[i + 6])
+    records[i] = ARGV[i + 6]
+    if head[i] ~= ids[i] then in_order = false end
+  end
+  if in_order then
+    redis.call('LTRIM', claimed, count, -1)
+  else
+    local all = records
+    ids, records = {}, {}
+    for _, record in ipairs(all) do
+      local id = id_of(record)
+      if redis.call('LREM', claimed, 1, id) == 1 then
+        ids[#ids + 1] = id
+        records[#records + 1] = record
+      else
+        dropped[#dropped + 1] = id
+      end
+    end
+  end
+  local done = 0
+  for _, record in ipairs(records) do
+    if is_success(record) then done = done + 1 end
+  end
+  for name, number in pairs({done = done, failed = #records - done}) do
+    if number > 0 then
+      redis.call('HINCRBY', p .. name, worker, number)
+      redis.call('HINCRBY', p .. 'counts', name, number)
+    end
+  end
+  forget(ids)
+  deliver(records, keep_s)
+  return dropped
+end
+
+local function add_tasks(reply, ids)
+  if #ids == 0 then return end
+  local payloads = redis.call('HMGET', p .. 'payloads', unpack(ids))
+  local attempts = redis.call('HMGET', p .. 'attempts', unpack(ids))
+  for i, id in ipairs(ids) do
+    if payloads[i] then
+      reply[#reply + 1] = id
+      reply[#reply + 1] = attempts[i] or '0'
+      reply[#reply + 1] = payloads[i]
+    end
+  end
+end
+
+-- Claim tasks for a worker: as many as it wants, but no more than a fair share of those that
+-- wait, so that others find some. One that a worker has died over travels alone.
+local function take(worker, claimed, most, empty_handed)
+  local tasks, taken, room = p .. 'tasks', {}, 32 * 1024 * 1024
+  local waiting = redis.call('LLEN', tasks)
+  if waiting == 0 then return taken end
+  local share = math.ceil(waiting / math.max(1, 2 * redis.call('HLEN', p .. 'workers')))
+  most = math.max(1, math.min(most, share))
+  local suspects = redis.call('EXISTS', p .. 'attempts') == 1
+  local full = false
+  while #taken < most and not full do
+    local ids = redis.call('LRANGE', tasks, 0, math.max(most, 50) - 1)
+    if #ids == 0 then break end
+    local passed = 0
+    for _, id in ipairs(ids) do
+      local size = redis.call('HSTRLEN', p .. 'payloads', id)
+      local suspect = suspects and redis.call('HEXISTS', p .. 'attempts', id) == 1
+      if size > 0 then
+        local alone = empty_handed and #taken == 0
+        if #taken == most or (suspect and not alone) or (size > room and not alone) then
+          full = true
+          break
+        end
+        taken[#taken + 1] = id
+        room = room - size
+        full = suspect
+      end
+      passed = passed + 1
+      if full then break end
+    end
+    redis.call('LTRIM', tasks, passed, -1)
+  end
+  if #taken > 0 then
+    local owners = {}
+    for i, id in ipairs(taken) do
+      owners[2 * i - 1] = id
+      owners[2 * i] = worker
+    end
+    redis.call('RPUSH', claimed, unpack(taken))
+    redis.call('HSET', p .. 'owners', unpack(owners))
+  end
+  return taken
+end
+
+-- Put back what a worker that was silent for long holds behind the task that it runs.
+local function take_spare(before)
+  local victim = redis.call('ZRANGEBYSCORE', p .. 'spare', '-inf', before, 'LIMIT', 0, 1)[1]
+  if not victim then return false end
+  redis.call('ZREM', p .. 'spare', victim)
+  local ids = redis.call('LRANGE', p .. 'claimed:' .. victim, 1, -1)
+  if #ids == 0 then return false end
+  redis.call('LTRIM', p .. 'claimed:' .. victim, 0, 0)
+  redis.call('HDEL', p .. 'owners', unpack(ids))
+  for i = #ids, 1, -1 do redis.call('LPUSH', p .. 'tasks', ids[i]) end
+  return true
+end
+"""

@@ -1,0 +1,214 @@
+"""Sends the tasks of a client: a lone one at once, those in quick succession together."""
+
+from __future__ import annotations
+
+import threading
+import time
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
+from typing import Any, TypeVar
+
+from redis.exceptions import OutOfMemoryError, RedisError
+
+from dockerparallel import BackendError, BrokenClusterError
+from dockerparallel_redis_queue_container.collector import server_lost
+from dockerparallel_redis_queue_container.connection import CONNECTION_FAILURES
+from dockerparallel_redis_queue_container.futures import ClusterFuture, OpenFutures
+from dockerparallel_redis_queue_container.task_queue import Task, TaskQueue
+
+_PAUSE = 0.05
+_MOST_TASKS = 500
+_MOST_BYTES = 4 * 1024 * 1024
+_MOST_KEPT_BYTES = 16 * 1024 * 1024
+# A caller that comes back sooner does nothing but submit.
+_QUICK_SECONDS = 50e-6
+
+_T = TypeVar("_T")
+
+
+@dataclass
+class Sender:
+    """Submits tasks to the queue, one script call at a time. Thread-safe.
+
+    A task that comes while nothing else is on its way is sent by the thread that submits it, and
+    an error of the server is raised there. What comes in quick succession, or while the server is
+    being talked to, is kept for the sender's own thread, which sends all of it in one call; an
+    error then belongs to the futures. It holds no client, so a client can be dropped.
+
+    Parameters
+    ----------
+    queue
+        The queue; its connection may be shared.
+    client
+        The id of the client.
+    futures
+        Where futures of tasks that cannot be sent are failed.
+    server_timeout
+        Seconds without an answer after which the server counts as gone.
+    """
+
+    queue: TaskQueue
+    client: str
+    futures: OpenFutures
+    server_timeout: float
+    _kept: list[Task] = field(default_factory=list)
+    _kept_bytes: int = 0
+    _busy: bool = False
+    _last: float = 0.0
+    _number: int = 0
+    _closed: bool = False
+    _thread: threading.Thread | None = None
+
+    def __post_init__(self) -> None:
+        # Re-entrant, since garbage collection may stop a cluster while its own client is at work.
+        self._changed = threading.Condition(threading.RLock())
+
+    def send(self, task: Task, *, wait: bool = True) -> None:
+        """Send one task, now or with others.
+
+        Parameters
+        ----------
+        task
+            The task.
+        wait
+            Whether it may be sent by this thread, which then waits for the server.
+
+        Raises
+        ------
+        BrokenClusterError, BackendError
+            The task was sent at once, and the server is gone or refused it.
+        """
+        with self._changed:
+            quick = not wait or time.perf_counter() - self._last < _QUICK_SECONDS
+            if quick or self._busy or self._kept:
+                self._keep(task)
+                self._last = time.perf_counter()
+                return
+            self._busy = True
+        try:
+            self._transmit([task])
+        finally:
+            self._release()
+
+    def send_all(self, tasks: Sequence[Task]) -> None:
+        """Send tasks in one call, after all that came before, and wait until they are sent.
+
+        Raises
+        ------
+        BrokenClusterError, BackendError
+            The server is gone, or refused them.
+        BlobsMissingError
+            The server does not have the blobs of a task.
+        """
+        with self._changed:
+            self._changed.wait_for(lambda: not self._busy and not self._kept)
+            self._busy = True
+        try:
+            self._transmit(tasks)
+        finally:
+            self._release()
+
+    def drain(self) -> None:
+        """Wait until all tasks are sent, or have failed."""
+        with self._changed:
+            self._changed.wait_for(lambda: self._closed or not (self._busy or self._kept))
+
+    def close(self) -> None:
+        """Drop what is not sent, and end the thread; idempotent, does not wait."""
+        with self._changed:
+            self._closed = True
+            self._kept = []
+            self._changed.notify_all()
+
+    def insist(self, request: Callable[[], _T]) -> _T:
+        """Repeat a request while the connection fails, as long as the server may be silent.
+
+        Raises
+        ------
+        BrokenClusterError
+            The server is gone, or the futures have failed.
+        BackendError
+            The server refused the request.
+        """
+        started = time.monotonic()
+        while True:
+            try:
+                return request()
+            except CONNECTION_FAILURES as error:
+                self.futures.check()
+                waited = time.monotonic() - started
+                if waited >= self.server_timeout:
+                    raise server_lost(error, waited) from error
+            except OutOfMemoryError as error:
+                raise BackendError(
+                    f"The memory of the cluster's server is full ({error}): wait for results "
+                    "before submitting more, or start the cluster with more server_memory."
+                ) from error
+            except RedisError as error:
+                raise BackendError(f"The cluster's server refused the request: {error}") from error
+            time.sleep(_PAUSE)
+
+    # -----------------------------------------------------------------------------------------
+
+    def _keep(self, task: Task) -> None:
+        if self._thread is None:
+            self._thread = threading.Thread(
+                target=self._run, name="dockerparallel-sender", daemon=True
+            )
+            self._thread.start()
+        while self._kept_bytes > _MOST_KEPT_BYTES and not self._closed:
+            self._changed.wait()
+        if self._closed:
+            self.futures.check()
+        self._kept.append(task)
+        self._kept_bytes += len(task.payload)
+        if len(self._kept) == 1 and not self._busy:
+            self._changed.notify_all()
+
+    def _release(self) -> None:
+        with self._changed:
+            self._busy = False
+            self._last = time.perf_counter()
+            self._changed.notify_all()
+
+    def _run(self) -> None:
+        while True:
+            with self._changed:
+                self._changed.wait_for(lambda: self._closed or (self._kept and not self._busy))
+                if self._closed:
+                    return
+                batch = self._next_batch()
+                self._busy = True
+            try:
+                self._transmit(batch)
+            except Exception as error:  # noqa: BLE001  # it belongs to the tasks
+                self._fail(batch, error)
+            finally:
+                self._release()
+
+    def _next_batch(self) -> list[Task]:
+        room, count = _MOST_BYTES, 0
+        for task in self._kept[:_MOST_TASKS]:
+            if count and len(task.payload) > room:
+                break
+            room -= len(task.payload)
+            count += 1
+        batch, self._kept = self._kept[:count], self._kept[count:]
+        self._kept_bytes -= sum(len(task.payload) for task in batch)
+        return batch
+
+    def _transmit(self, batch: Sequence[Task]) -> None:
+        self._number += 1
+        number = self._number
+        if not self.insist(lambda: self.queue.submit(self.client, number, batch)):
+            self.futures.check()
+            raise BrokenClusterError(
+                "The server of the cluster was restarted or emptied, and does not know this "
+                "client any more. Call cluster.register_backend() to go on with it."
+            )
+
+    def _fail(self, batch: Sequence[Task], error: Exception) -> None:
+        for task in batch:
+            future: ClusterFuture[Any] | None = self.futures.pop(task.task_id)
+            if future is not None and future.set_running_or_notify_cancel():
+                future.set_exception(error)
