@@ -2,6 +2,7 @@
 
 Each contender has two workers on this machine and runs in a process of its own, one after the
 other, round after round: the figures of a shared machine only mean something beside each other.
+So each target is a ratio to a peer in the same round; the median of the ratios decides.
 
 ``nox -s bench -- queue_speed`` runs it, prints a table in Markdown and writes
 ``queue_speed.json``; ``--contenders`` names some of them. A contender that is not installed is
@@ -15,6 +16,7 @@ import contextlib
 import importlib.util
 import json
 import os
+import random
 import statistics
 import subprocess
 import sys
@@ -24,6 +26,7 @@ from concurrent.futures import Executor, Future, ProcessPoolExecutor
 from pathlib import Path
 from typing import Any, NamedTuple
 
+import redis
 from joblib import Parallel, delayed
 from joblib.externals.loky import ProcessPoolExecutor as LokyExecutor
 
@@ -34,6 +37,9 @@ PAYLOADS = 32
 SLEEP_SECONDS = 0.01
 SLEEPS = 400
 ROUND_TRIPS = 300
+SKEWED = [SLEEP_SECONDS] * 90 + [100 * SLEEP_SECONDS] * 10
+random.Random(1).shuffle(SKEWED)
+SHARERS = 100
 
 COLUMNS = {
     "first_result_s": "first result, s",
@@ -41,9 +47,46 @@ COLUMNS = {
     "round_trip_ms": "round trip p50, ms",
     "round_trip_p99_ms": "p99, ms",
     "sleep_share": f"{SLEEPS} x 10 ms, share of ideal",
+    "skewed_share": "10% of them 1 s, share of ideal",
     "payload_mb_per_s": f"{PAYLOADS} x 8 MB, MB/s",
+    "shared_copies": f"copies sent of 8 MB shared by {SHARERS}",
     "joblib_per_s": "joblib no-ops/s",
 }
+
+
+class Target(NamedTuple):
+    """What is wanted of us: a figure, its ratio to a peer's where there is one, and a bound."""
+
+    figure: str
+    peer: str | None
+    at_least: float | None = None
+    at_most: float | None = None
+
+    def __str__(self) -> str:
+        of_peer = f" / {self.peer}" if self.peer else ""
+        bound = f">= {self.at_least:g}" if self.at_most is None else f"<= {self.at_most:g}"
+        return f"{COLUMNS[self.figure]}{of_peer} {bound}"
+
+    def is_met(self, value: float) -> bool:
+        """Tell whether the value is within the bound."""
+        return value >= self.at_least if self.at_least is not None else value <= self._most
+
+    @property
+    def _most(self) -> float:
+        return float("inf") if self.at_most is None else self.at_most
+
+
+TARGETS = (
+    Target("submits_per_s", "loky", at_least=3),
+    Target("submits_per_s", "dask", at_least=20),
+    Target("submits_per_s", "ray", at_least=20),
+    Target("round_trip_ms", "loky", at_most=2),
+    Target("sleep_share", None, at_least=0.97),
+    Target("skewed_share", None, at_least=0.97),
+    Target("payload_mb_per_s", "loky", at_least=0.8),
+    Target("shared_copies", None, at_most=1.01 * WORKERS),
+    Target("joblib_per_s", "loky", at_least=1),
+)
 
 
 def nothing(_: int) -> None:
@@ -53,6 +96,19 @@ def nothing(_: int) -> None:
 def sleep(_: int) -> None:
     """Take as long as a short task."""
     time.sleep(SLEEP_SECONDS)
+
+
+def sleep_for(seconds: float) -> None:
+    """Take so long."""
+    time.sleep(seconds)
+
+
+def earliest_end(durations: list[float]) -> float:
+    """Return when tasks end that are begun in their order, each by the first idle worker."""
+    ends = [0.0] * WORKERS
+    for duration in durations:
+        ends[ends.index(min(ends))] += duration
+    return max(ends)
 
 
 class Contender(NamedTuple):
@@ -73,6 +129,15 @@ class Contender(NamedTuple):
     joblib: Callable[[], contextlib.AbstractContextManager[None]] | None = None
 
 
+SERVER: dict[str, redis.Redis] = {}
+
+
+def sent_by_server() -> int:
+    """Return how many bytes our server has sent."""
+    found: Any = SERVER["connection"].info("stats")
+    return int(found["total_net_output_bytes"])
+
+
 @contextlib.contextmanager
 def ours() -> Iterator[Callable[..., Future[Any]]]:
     """Run a cluster of processes; joblib computes on it meanwhile."""
@@ -86,7 +151,10 @@ def ours() -> Iterator[Callable[..., Future[Any]]]:
         verbose=0,
     )
     with cluster, cluster.worker_container.executor() as executor:
+        address, password = cluster.server_address_for_client(), cluster.config.server_password
+        SERVER["connection"] = redis.Redis(address.host, address.port, password=password)
         yield executor.submit
+        SERVER.pop("connection").close()
 
 
 @contextlib.contextmanager
@@ -200,9 +268,15 @@ def measure(contender: Contender, submits: int) -> dict[str, float]:
         found["round_trip_p99_ms"] = 1000 * statistics.quantiles(trips, n=100)[-1]
         spent = seconds(lambda: all_of(submit, sleep, list(range(SLEEPS))))
         found["sleep_share"] = SLEEPS * SLEEP_SECONDS / WORKERS / spent
+        spent = seconds(lambda: all_of(submit, sleep_for, SKEWED))
+        found["skewed_share"] = earliest_end(SKEWED) / spent
         payloads = [os.urandom(PAYLOAD_BYTES) for _ in range(PAYLOADS)]
         spent = seconds(lambda: all_of(submit, len, payloads))
         found["payload_mb_per_s"] = PAYLOADS * PAYLOAD_BYTES / 2**20 / spent
+        if SERVER:
+            shared, before = os.urandom(PAYLOAD_BYTES), sent_by_server()
+            all_of(submit, len, [shared] * SHARERS)
+            found["shared_copies"] = (sent_by_server() - before) / PAYLOAD_BYTES
         if contender.joblib is not None:
             with contender.joblib():
                 tasks = [delayed(nothing)(number) for number in range(4 * submits)]
@@ -231,6 +305,23 @@ def table(medians: dict[str, dict[str, float]]) -> Iterator[str]:
     for name, row in medians.items():
         cells = [f"{row[key]:,.3g}" if key in row else "" for key in COLUMNS]
         yield f"| {name} | {' | '.join(cells)} |"
+
+
+def verdicts(rounds: dict[str, list[dict[str, float]]]) -> Iterator[str]:
+    """Give a line for each target that can be judged."""
+    mine = rounds.get("redis-queue", [])
+    for target in TARGETS:
+        theirs = rounds.get(target.peer or "redis-queue", [])
+        if not mine or not theirs:
+            yield f"- not measured: {target}"
+            continue
+        ratios = [
+            row[target.figure] / (other[target.figure] if target.peer else 1)
+            for row, other in zip(mine, theirs, strict=True)
+        ]
+        value = statistics.median(ratios)
+        spread = f"{min(ratios):.3g} to {max(ratios):.3g}"
+        yield f"- {'met' if target.is_met(value) else 'MISSED'}: {target}: {value:.3g} ({spread})"
 
 
 def main() -> int:
@@ -263,6 +354,8 @@ def main() -> int:
     options.output.write_text(json.dumps({"medians": medians, "rounds": rounds}, indent=1))
     print(f"\nMedians of {options.repeat}, {WORKERS} workers:\n")
     print("\n".join(table(medians)))
+    print("\nTargets, with the median, least and greatest ratio of the rounds:\n")
+    print("\n".join(verdicts(rounds)))
     return 0
 
 

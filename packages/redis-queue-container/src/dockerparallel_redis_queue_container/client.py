@@ -249,7 +249,7 @@ class QueueClient:
         self._link = BlobLink(
             self._endpoint, self._password, max(_TRANSFER_TIMEOUT, self.server_timeout)
         )
-        self._put: dict[str, None] = {}
+        self._put: set[str] = set()
         self._collector = Collector(
             self._new_queue(max(self.server_timeout, 2.0)),
             self._client,
@@ -297,9 +297,10 @@ class QueueClient:
                 missing = list(error.args)
             else:
                 break
-        self._put.update(dict.fromkeys(packed.blobs))
-        while len(self._put) > _MOST_NAMES:
-            self._put.pop(next(iter(self._put)))
+        if len(self._put) > _MOST_NAMES:
+            # Forgotten ones are put again, which does no harm.
+            self._put = set()
+        self._put.update(packed.blobs)
 
     def _put_blob(self, name: str, data: Buffer) -> None:
         key = self._queue.blob_key(name)

@@ -31,7 +31,7 @@ class LargeParts:
     def replace(
         self, args: tuple[Any, ...], kwargs: dict[str, Any]
     ) -> tuple[tuple[Any, ...], dict[str, Any]]:
-        """Make long texts of bytes among the arguments travel apart, as arrays do by themselves."""
+        """Make long strings of bytes among the arguments travel apart, as arrays do by themselves."""
         if any(_is_long(value) for value in args):
             args = tuple(pickle.PickleBuffer(v) if _is_long(v) else v for v in args)
         if any(_is_long(value) for value in kwargs.values()):
@@ -61,4 +61,4 @@ class LargeParts:
 
 
 def _is_long(value: object) -> bool:
-    return type(value) is bytes and len(value) >= LARGE
+    return type(value) in {bytes, bytearray} and len(value) >= LARGE  # type: ignore[arg-type]

@@ -202,7 +202,8 @@ local function take(worker, claimed, most, empty_handed)
   local tasks, taken, room = p .. 'tasks', {}, 32 * 1024 * 1024
   local waiting = redis.call('LLEN', tasks)
   if waiting == 0 then return taken end
-  local share = math.ceil(waiting / math.max(1, 2 * redis.call('HLEN', p .. 'workers')))
+  local workers = math.max(1, redis.call('HLEN', p .. 'workers'))
+  local share = math.ceil(waiting / (2 * workers))
   most = math.max(1, math.min(most, share))
   local suspects = redis.call('EXISTS', p .. 'attempts') == 1
   local full = false

@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import copy
 import threading
 import time
 from collections.abc import Callable, Sequence
+from concurrent.futures import InvalidStateError
+from contextlib import suppress
 from dataclasses import dataclass, field
 from typing import Any, TypeVar
 
@@ -101,7 +104,8 @@ class Sender:
             The server does not have the blobs of a task.
         """
         with self._changed:
-            self._changed.wait_for(lambda: not self._busy and not self._kept)
+            own = self._is_own_thread()
+            self._changed.wait_for(lambda: not self._busy and (own or not self._kept))
             self._busy = True
         try:
             self._transmit(tasks)
@@ -110,6 +114,8 @@ class Sender:
 
     def drain(self) -> None:
         """Wait until all tasks are sent, or have failed."""
+        if self._is_own_thread():
+            return
         with self._changed:
             self._changed.wait_for(lambda: self._closed or not (self._busy or self._kept))
 
@@ -150,6 +156,10 @@ class Sender:
 
     # -----------------------------------------------------------------------------------------
 
+    def _is_own_thread(self) -> bool:
+        """Tell whether a callback of a failed future asks, which must not wait for itself."""
+        return threading.current_thread() is self._thread
+
     def _keep(self, task: Task) -> None:
         if self._thread is None:
             self._thread = threading.Thread(
@@ -157,6 +167,8 @@ class Sender:
             )
             self._thread.start()
         while self._kept_bytes > _MOST_KEPT_BYTES and not self._closed:
+            if self._is_own_thread():
+                break
             self._changed.wait()
         if self._closed:
             self.futures.check()
@@ -179,12 +191,14 @@ class Sender:
                     return
                 batch = self._next_batch()
                 self._busy = True
+            failure: Exception | None = None
             try:
                 self._transmit(batch)
             except Exception as error:  # noqa: BLE001  # it belongs to the tasks
-                self._fail(batch, error)
-            finally:
-                self._release()
+                failure = error
+            self._release()
+            if failure is not None:
+                self._fail(batch, failure)
 
     def _next_batch(self) -> list[Task]:
         room, count = _MOST_BYTES, 0
@@ -210,5 +224,8 @@ class Sender:
     def _fail(self, batch: Sequence[Task], error: Exception) -> None:
         for task in batch:
             future: ClusterFuture[Any] | None = self.futures.pop(task.task_id)
-            if future is not None and future.set_running_or_notify_cancel():
-                future.set_exception(error)
+            if future is None:
+                continue
+            # Each has one of its own, since a traceback is added to it when it is raised.
+            with suppress(InvalidStateError):
+                future.set_exception(copy.copy(error))

@@ -6,6 +6,7 @@ notices the death of a worker at once, gives its task to others, and starts a ne
 
 from __future__ import annotations
 
+import gc
 import logging
 import os
 import select
@@ -145,6 +146,9 @@ class Supervisor:
         last_answer = time.monotonic()
         next_heartbeat = 0.0
         _log.info("Starting %d worker(s)", self._settings.worker_number)
+        # What is there now stays: no garbage collection of a worker need go through it again, and
+        # touch, and so copy, the memory that all of them share.
+        gc.freeze()
         while not self._stopping:
             self._collect_dead()
             started = self._start_missing()

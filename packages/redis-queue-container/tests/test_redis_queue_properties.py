@@ -1,0 +1,180 @@
+"""Random interleavings of all that may happen to tasks, on a real server."""
+
+from __future__ import annotations
+
+import itertools
+from typing import Any
+
+import pytest
+from hypothesis import HealthCheck, settings
+from hypothesis import strategies as st
+from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, rule
+from redis_queue_harness import Server, Site
+
+from dockerparallel_redis_queue_container import settings as queue_settings
+from dockerparallel_redis_queue_container.task_queue import Delivery, Task, TaskQueue, record_of
+
+CLIENT = "client"
+WORKERS = st.sampled_from(["a", "b", "c"])
+
+
+class Queue(RuleBasedStateMachine):
+    """Workers that lose replies, die and come late, and a client that must not notice.
+
+    ``held`` is what each worker believes to hold, as it would after each reply that reached it.
+    """
+
+    server: Server
+    folder: Any
+    number = itertools.count()
+
+    @initialize()
+    def begin(self) -> None:
+        self.site = Site(self.server, self.folder)
+        self.site.environment[queue_settings.MAX_ATTEMPTS] = "1000000"
+        self.queue: TaskQueue = self.site.queue()
+        self.queue.announce_client(CLIENT)
+        self.submissions = itertools.count(1)
+        self.last: tuple[int, list[Task]] = (0, [])
+        self.sent: set[str] = set()
+        self.cancelled: set[str] = set()
+        self.begun: set[str] = set()
+        self.held: dict[str, list[str]] = {"a": [], "b": [], "c": []}
+        self.late: list[tuple[str, str]] = []
+        self.arrived: list[Delivery] = []
+        self.results: list[str] = []
+
+    @rule(count=st.integers(1, 6), again=st.booleans())
+    def submit(self, count: int, again: bool) -> None:
+        tasks = [Task(f"{CLIENT}.{next(Queue.number)}", b"payload") for _ in range(count)]
+        self.last = (next(self.submissions), tasks)
+        for _ in range(1 + again):
+            assert self.queue.submit(CLIENT, *self.last)
+        self.sent.update(task.task_id for task in tasks)
+
+    @rule()
+    def submit_what_was_submitted(self) -> None:
+        if self.last[0]:
+            assert self.queue.submit(CLIENT, *self.last)
+
+    @rule(worker=WORKERS, finish=st.integers(0, 3), most=st.integers(0, 4), lost=st.booleans())
+    def claim(self, worker: str, finish: int, most: int, lost: bool) -> None:
+        ours = self.held[worker]
+        finished, rest = ours[:finish], ours[finish:]
+        records = [record_of(task_id, b"R" + task_id.encode()) for task_id in finished]
+        self.begun.update(finished)
+        if lost:
+            # The server has done it, and the worker offers the same again.
+            self.queue.claim(worker, records, most=most, holding=len(rest))
+        answer = self.queue.claim(worker, records, most=most, holding=len(rest))
+        claimed = [claim.task_id for claim in answer.tasks]
+        self.held[worker] = claimed if answer.whole else rest + claimed
+
+    @rule(worker=WORKERS)
+    def wait(self, worker: str) -> None:
+        if not self.held[worker]:
+            gift = self.queue.wait_for_task(worker, 0.001)
+            if gift is not None:
+                self.held[worker] = [gift.task_id]
+
+    @rule(worker=WORKERS, count=st.integers(1, 3))
+    def give_back(self, worker: str, count: int) -> None:
+        ours = self.held[worker]
+        self.held[worker], given = ours[:-count], ours[-count:]
+        self.queue.give_back(worker, given)
+
+    @rule(worker=WORKERS, known=st.booleans(), blame=st.booleans())
+    def die(self, worker: str, known: bool, blame: bool) -> None:
+        ours = self.held[worker]
+        self.late += [(worker, task_id) for task_id in ours]
+        ran = (ours[0] if ours else "-") if known else None
+        self.queue.bury(worker, b"Edied", blame=blame, ran=ran)
+        self.held[worker] = []
+
+    @rule(worker=WORKERS)
+    def be_taken_for_dead(self, worker: str) -> None:
+        """End its lease; it does not know, and goes on with what it holds."""
+        seconds, _ = self.site.connection.time()
+        leases = f"dp:{{{self.site.name}}}:leases"
+        self.site.connection.zadd(leases, {worker: 1000 * seconds - 1}, xx=True)
+        self.queue.reap(b"Edied")
+
+    @rule()
+    def come_late(self) -> None:
+        """Hand in the outcome of an attempt whose worker was buried."""
+        if self.late:
+            worker, task_id = self.late.pop()
+            self.begun.add(task_id)
+            record = record_of(task_id, b"R" + task_id.encode())
+            self.queue.claim(worker, [record], most=0, holding=len(self.held[worker]))
+
+    @rule(data=st.data())
+    def cancel(self, data: st.DataObject) -> None:
+        if self.sent:
+            task_id = data.draw(st.sampled_from(sorted(self.sent)))
+            [done] = self.queue.cancel([task_id])
+            if done:
+                assert task_id not in self.results
+                self.cancelled.add(task_id)
+
+    @rule(most=st.integers(1, 4), lost=st.booleans(), signal=st.booleans())
+    def take(self, most: int, lost: bool, signal: bool) -> None:
+        if signal:
+            self.receive(self.queue.wait_for_results(CLIENT, 0.001))
+        if lost:
+            self.queue.take(CLIENT, self.arrived, most)
+        self.receive(self.queue.take(CLIENT, self.arrived, most))
+
+    def receive(self, arrived: list[Delivery]) -> None:
+        self.arrived = arrived
+        for task_id, outcome in arrived:
+            assert outcome == b"R" + task_id.encode()
+            # As the client does: a future that is done takes no second result.
+            if task_id not in self.results:
+                self.results.append(task_id)
+
+    @invariant()
+    def a_cancelled_task_has_no_result(self) -> None:
+        if hasattr(self, "site"):
+            assert not self.cancelled.intersection(self.results)
+
+    def teardown(self) -> None:
+        """Let one worker do what is left: then each task has its result, and nothing is left."""
+        if not hasattr(self, "site"):
+            return
+        for worker in ("b", "c"):
+            self.queue.bury(worker, b"Edied", blame=False)
+        while True:
+            self.claim("a", 10, 4, lost=False)
+            before = len(self.results)
+            self.take(100, lost=False, signal=False)
+            if not self.held["a"] and len(self.results) == before and not self.arrived:
+                break
+        assert set(self.results) == self.sent - self.cancelled
+        assert self.queue.numbers()["sizes"] == {"waiting": 0, "running": 0}
+        assert self.site.counts().get("done", 0) == len(self.results)
+        left = self.site.stored() - {"leases", "counts", "done", "client:client", "signal:client"}
+        assert left <= {"idle"}
+        self.queue.forget_client(CLIENT)
+        self.queue.close()
+        self.site.close()
+
+
+@pytest.mark.timeout(300)
+def test_each_result_comes_once_whatever_happens_in_between(
+    server: Server, tmp_path: Any
+) -> None:
+    machine = type("QueueOnServer", (Queue,), {"server": server, "folder": tmp_path})
+    from hypothesis.stateful import run_state_machine_as_test
+
+    run_state_machine_as_test(
+        machine,
+        settings=settings(
+            max_examples=60,
+            stateful_step_count=60,
+            deadline=None,
+            derandomize=True,
+            database=None,
+            suppress_health_check=list(HealthCheck),
+        ),
+    )
