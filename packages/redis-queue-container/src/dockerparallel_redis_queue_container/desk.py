@@ -186,6 +186,8 @@ class Desk:
         with self._hand:
             records = list(self._finished)
             holding = len(self._waiting) + bool(self._running)
+        # The server counts our silence from when it got the claim, which is later.
+        asked = time.monotonic()
         reply = self._queue.claim(self._worker_id, records, most=most, holding=holding)
         for task_id in reply.dropped:
             _log.warning("Task %s was given to another worker meanwhile", task_id)
@@ -196,7 +198,7 @@ class Desk:
             # The main thread went on meanwhile.
             known = {self._running, *map(_id_of, self._finished)} if reply.whole else ()
             self._waiting.extend(claim for claim in reply.tasks if claim.task_id not in known)
-            self._last_talk = time.monotonic()
+            self._last_talk = asked
             return not self._waiting and not self._running, reply.spare
 
 

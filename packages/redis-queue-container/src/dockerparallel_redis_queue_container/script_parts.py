@@ -241,7 +241,8 @@ local function take(worker, claimed, most, empty_handed)
   return taken
 end
 
--- Put back what a worker that was silent for long holds behind the task that it runs.
+-- Put back what a worker that was silent for long holds behind the task that it runs. That worker
+-- does not know, and may be beginning one of them: so they keep an owner, and cannot be cancelled.
 local function take_spare(before)
   local victim = redis.call('ZRANGEBYSCORE', p .. 'spare', '-inf', before, 'LIMIT', 0, 1)[1]
   if not victim then return false end
@@ -249,7 +250,6 @@ local function take_spare(before)
   local ids = redis.call('LRANGE', p .. 'claimed:' .. victim, 1, -1)
   if #ids == 0 then return false end
   redis.call('LTRIM', p .. 'claimed:' .. victim, 0, 0)
-  redis.call('HDEL', p .. 'owners', unpack(ids))
   for i = #ids, 1, -1 do redis.call('LPUSH', p .. 'tasks', ids[i]) end
   return true
 end
