@@ -13,6 +13,7 @@ from __future__ import annotations
 
 import argparse
 import contextlib
+import importlib
 import importlib.util
 import json
 import os
@@ -38,7 +39,7 @@ SLEEP_SECONDS = 0.01
 SLEEPS = 400
 ROUND_TRIPS = 300
 SKEWED = [SLEEP_SECONDS] * 90 + [100 * SLEEP_SECONDS] * 10
-random.Random(1).shuffle(SKEWED)
+random.Random(1).shuffle(SKEWED)  # noqa: S311  # no secret
 SHARERS = 100
 
 COLUMNS = {
@@ -175,11 +176,12 @@ def loky() -> Iterator[Callable[..., Future[Any]]]:
 @contextlib.contextmanager
 def dask() -> Iterator[Callable[..., Any]]:
     """Run Dask's cluster of this machine; joblib computes on it where it is asked to."""
-    from distributed import Client, LocalCluster  # noqa: PLC0415 - as above
-
+    distributed: Any = importlib.import_module("distributed")
     with (
-        LocalCluster(n_workers=WORKERS, threads_per_worker=1, dashboard_address=None) as cluster,
-        Client(cluster) as client,
+        distributed.LocalCluster(
+            n_workers=WORKERS, threads_per_worker=1, dashboard_address=None
+        ) as cluster,
+        distributed.Client(cluster) as client,
     ):
         # Without it, Dask takes calls with equal arguments for one.
         yield lambda function, *arguments: client.submit(function, *arguments, pure=False)

@@ -124,9 +124,11 @@ def test_an_idle_worker_takes_over_where_a_task_holds_the_interpreter(
     try:
         # What it has finished, and cannot hand in meanwhile, may come later.
         until(
-            lambda: sum(future.done() for future in futures) >= 1000 - 128
-            and site.queue().numbers()["sizes"]["waiting"] == 0
-            and not site.connection.exists(f"dp:{{{site.name}}}:spare"),
+            lambda: (
+                sum(future.done() for future in futures) >= 1000 - 128
+                and site.queue().numbers()["sizes"]["waiting"] == 0
+                and not site.connection.exists(f"dp:{{{site.name}}}:spare")
+            ),
             "the others to be done",
         )
         assert not long.done()
@@ -160,7 +162,8 @@ def test_a_task_behind_a_long_one_can_be_cancelled(site: Site, tmp_path: Path) -
     until(long.running, "it to run")
     waiting = [client.submit(square, n) for n in range(50)]
     # Those that the worker has claimed are given back first.
-    until(lambda: all([future.cancel() for future in waiting]), "them to be cancelled")
+    for future in waiting:
+        until(future.cancel, "it to be cancelled")
     (tmp_path / "go").touch()
     long.result(30)
 

@@ -64,7 +64,12 @@ class Queue(RuleBasedStateMachine):
         if self.last[0]:
             assert self.queue.submit(CLIENT, *self.last)
 
-    @rule(worker=WORKERS, finish=st.integers(0, 3), most=st.integers(0, 4), lost=st.sampled_from([False, True]))
+    @rule(
+        worker=WORKERS,
+        finish=st.integers(0, 3),
+        most=st.integers(0, 4),
+        lost=st.sampled_from([False, True]),
+    )
     def claim(self, worker: str, finish: int, most: int, lost: bool) -> None:
         ours = self.held[worker]
         finished, rest = ours[:finish], ours[finish:]
@@ -173,9 +178,7 @@ class Queue(RuleBasedStateMachine):
 
 
 @pytest.mark.timeout(300)
-def test_each_result_comes_once_whatever_happens_in_between(
-    server: Server, tmp_path: Any
-) -> None:
+def test_each_result_comes_once_whatever_happens_in_between(server: Server, tmp_path: Any) -> None:
     machine = type("QueueOnServer", (Queue,), {"server": server, "folder": tmp_path})
     run_state_machine_as_test(
         machine,

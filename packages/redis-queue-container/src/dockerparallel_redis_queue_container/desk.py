@@ -147,7 +147,7 @@ class Desk:
                 if not silent:
                     _log.warning("The server does not take requests: %s", error)
                     silent = True
-            except Exception:
+            except Exception:  # noqa: BLE001  # see below
                 # A fault of ours here costs speed only: the main thread does all of it too.
                 _log.exception("The helper of the worker failed")
 

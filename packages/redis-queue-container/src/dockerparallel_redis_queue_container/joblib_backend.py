@@ -133,11 +133,12 @@ class RedisQueueBackend(AutoBatchingMixin, _Backend):
         While a batch takes less than a twentieth of what it should, it grows at once to sixteen
         times its size, which is then still short.
         """
-        duration, size = self._smoothed_batch_duration, self._effective_batch_size
-        doubled = int(super().compute_batch_size())
-        if doubled == 2 * size and duration < self.MIN_IDEAL_BATCH_DURATION / _FAR_TOO_SHORT:
-            self._effective_batch_size = doubled = _GROWTH * size
-        return doubled
+        state: Any = self
+        duration, size = state._smoothed_batch_duration, state._effective_batch_size  # noqa: SLF001  # joblib has no other way
+        wanted = int(super().compute_batch_size())
+        if wanted == 2 * size and duration < self.MIN_IDEAL_BATCH_DURATION / _FAR_TOO_SHORT:
+            wanted = state._effective_batch_size = _GROWTH * size  # noqa: SLF001  # joblib has no other way
+        return wanted
 
     def retrieve_result_callback(self, out: Any) -> Any:
         """Return the results of a batch, or raise what it raised."""

@@ -7,7 +7,7 @@ queue live in one slot of a Redis cluster. Below, ``<worker>`` and ``<client>`` 
 key                           type    content
 ============================  ======  ============================================================
 ``tasks``                     list    ids of tasks that wait, the next one first
-``claimed:<worker>``          list    ids of tasks that a worker has claimed, in the order it runs them
+``claimed:<worker>``          list    ids of tasks that a worker has claimed, in their order
 ``payloads``                  hash    task id -> the pickled task; gone = done or cancelled
 ``owners``                    hash    task id -> worker that has claimed it, and may run it
 ``attempts``                  hash    task id -> how many workers died over it

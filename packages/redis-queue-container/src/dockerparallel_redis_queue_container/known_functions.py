@@ -32,7 +32,7 @@ _MISSING = object()
 
 @dataclass(frozen=True)
 class _Known:
-    """A function, all that its pickle depends on, and the pickle; empty where it is not to be kept."""
+    """A function, what its pickle depends on, and the pickle: empty where it is not kept."""
 
     function: Callable[..., Any]
     code: CodeType | None
@@ -49,10 +49,7 @@ class _Known:
             or function.__dict__
         ):
             return False
-        for scope, name, value in self.variables:
-            if scope.get(name, _MISSING) is not value:
-                return False
-        return True
+        return all(scope.get(name, _MISSING) is value for scope, name, value in self.variables)
 
 
 class KnownFunctions:
@@ -113,16 +110,8 @@ def _look_at_function(function: FunctionType) -> _Found | None:
     by_name = _look_at_builtin(function)
     if by_name is not None:
         return by_name
-    if function.__closure__ or function.__dict__ or function.__kwdefaults__:
-        return None
-    if any(type(value) not in ATOMS for value in function.__defaults__ or ()):
-        return None
-    if not all(_is_plain(value) for value in function.__annotations__.values()):
-        return None
-    if not all(is_fixed(root) for root in roots_in_function(function)):
-        return None
     names = _globals_of(function.__code__)
-    if names is None:
+    if names is None or not _holds_constants(function):
         return None
     variables = []
     for name in names:
@@ -138,8 +127,18 @@ def _look_at_function(function: FunctionType) -> _Found | None:
     return function.__code__, function.__defaults__, tuple(variables)
 
 
+def _holds_constants(function: FunctionType) -> bool:
+    """Tell whether the function itself holds nothing, or nothing that may change."""
+    return (
+        not (function.__closure__ or function.__dict__ or function.__kwdefaults__)
+        and all(type(value) in ATOMS for value in function.__defaults__ or ())
+        and all(_is_plain(value) for value in function.__annotations__.values())
+        and all(is_fixed(root) for root in roots_in_function(function))
+    )
+
+
 def _is_standard(value: object) -> bool:
-    """Tell whether it is a module that every worker has, and not a file of the user in its place."""
+    """Tell whether it is a module that every worker has, not a file of the user in its place."""
     if not isinstance(value, ModuleType):
         return False
     root = value.__name__.partition(".")[0]

@@ -20,6 +20,8 @@ CHANGEABLE = "c"
 FIXED = "f"
 """First letters of names: the pickle itself, data that the task may change, data that it cannot."""
 
+_LONG_KINDS = (bytes, bytearray)
+
 
 class LargeParts:
     """Collects the large parts of one pickle."""
@@ -31,7 +33,7 @@ class LargeParts:
     def replace(
         self, args: tuple[Any, ...], kwargs: dict[str, Any]
     ) -> tuple[tuple[Any, ...], dict[str, Any]]:
-        """Make long strings of bytes among the arguments travel apart, as arrays do by themselves."""
+        """Make long bytes among the arguments travel apart, as arrays do by themselves."""
         if any(_is_long(value) for value in args):
             args = tuple(pickle.PickleBuffer(v) if _is_long(v) else v for v in args)
         if any(_is_long(value) for value in kwargs.values()):
@@ -61,4 +63,6 @@ class LargeParts:
 
 
 def _is_long(value: object) -> bool:
-    return type(value) in {bytes, bytearray} and len(value) >= LARGE  # type: ignore[arg-type]
+    # Not for subclasses, which may be pickled in their own way.
+    kind = type(value)
+    return isinstance(value, (bytes, bytearray)) and kind in _LONG_KINDS and len(value) >= LARGE

@@ -60,21 +60,25 @@ class TaskLoader:
         self._functions: OrderedDict[bytes, Any] = OrderedDict()
         self._blobs = BlobCache(get_blob or _no_blob)
 
-    def loads_call(self, blob: bytes) -> tuple[Any, tuple[Any, ...], dict[str, Any]]:
-        """Unpickle a call, in any of the forms that `TaskPickler.pack` gives; see `loads`."""
+    def loads_call(self, blob: bytes) -> Any:
+        """Unpickle a call, in any of the forms that `TaskPickler.pack` gives; see `loads`.
+
+        Returns
+        -------
+        tuple
+            The function, the tuple of its arguments, the dictionary of those with names.
+        """
         known = split_known(blob)
         if known is not None:
             arguments, function = known
             return self._function(function), pickle.loads(arguments), {}  # noqa: S301  # as below
         parts = split_blobs(blob)
         if parts is None:
-            call: tuple[Any, tuple[Any, ...], dict[str, Any]] = self.loads(blob)
-            return call
+            return self.loads(blob)
         blob, names = parts
         if names and names[-1].startswith(WHOLE):
             blob = bytes(self._blobs.part(names.pop()))
-        call = self.loads(blob, [self._blobs.part(name) for name in names])
-        return call
+        return self.loads(blob, [self._blobs.part(name) for name in names])
 
     def _function(self, blob: bytes) -> Any:
         function = self._functions.get(blob)

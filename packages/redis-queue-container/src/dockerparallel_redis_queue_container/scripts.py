@@ -174,7 +174,8 @@ REAP = (
     + REQUEUE
     + """
 -- most attempts, seconds to keep outcomes, grace_ms, outcome of a task given up -> tasks moved
-local limit, keep_s, grace_ms, died = tonumber(ARGV[1]), tonumber(ARGV[2]), tonumber(ARGV[3]), ARGV[4]
+local limit, keep_s, grace_ms = tonumber(ARGV[1]), tonumber(ARGV[2]), tonumber(ARGV[3])
+local died = ARGV[4]
 local now, moved = now_ms(), 0
 local dead = redis.call('ZRANGEBYSCORE', p .. 'leases', '-inf', now, 'WITHSCORES')
 for i = 1, #dead, 2 do
