@@ -13,7 +13,7 @@ from redis_queue_harness import Site, until
 
 from dockerparallel_redis_queue_container import blob_cache
 from dockerparallel_redis_queue_container.blob_cache import BlobCache
-from dockerparallel_redis_queue_container.large_parts import LARGE
+from dockerparallel_redis_queue_container.large_parts import LARGE, SeenBytes
 from dockerparallel_redis_queue_container.module_loader import TaskLoader
 from dockerparallel_redis_queue_container.serialization import TaskPickler
 
@@ -142,6 +142,23 @@ def test_what_is_kept_is_bounded(monkeypatch: pytest.MonkeyPatch) -> None:
     changeable = cache.part("c1")
     changeable[0] = 1  # type: ignore[index]
     assert cache.part("c1") == bytes(10)
+
+
+def test_bytes_are_known_by_the_object_as_long_as_it_is_kept() -> None:
+    seen = SeenBytes()
+    data = [bytes(MEGABYTE) for _ in range(100)]
+    names = [seen.name(item) for item in data]
+    assert len(set(names)) == 100
+    assert [seen.name(item) for item in data[-64:]] == names[-64:]
+    assert seen.name(data[0]) != names[0]
+    assert seen.name(bytes(100 * MEGABYTE)) is None
+
+
+def test_equal_arrays_and_very_long_bytes_are_known_by_their_content() -> None:
+    pickler = TaskPickler(lambda _digest, _bundle: None)
+    for make in (lambda: Holder(bytearray(MEGABYTE)), lambda: bytes(20 * MEGABYTE)):
+        first, second = (pickler.pack(len, (make(),), {}).blobs for _ in range(2))
+        assert first.keys() == second.keys()
 
 
 def test_a_part_that_is_gone_is_named(tmp_path: Path) -> None:

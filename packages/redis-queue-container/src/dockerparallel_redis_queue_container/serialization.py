@@ -38,7 +38,7 @@ from dockerparallel_redis_queue_container.code_shipping import CodeShipper, Ship
 from dockerparallel_redis_queue_container.errors import CodeShippingError
 from dockerparallel_redis_queue_container.import_scan import roots_in_function
 from dockerparallel_redis_queue_container.known_functions import ATOMS, KnownFunctions
-from dockerparallel_redis_queue_container.large_parts import LARGE, Buffer, LargeParts
+from dockerparallel_redis_queue_container.large_parts import LARGE, Buffer, LargeParts, SeenBytes
 from dockerparallel_redis_queue_container.warning_categories import reduce_category
 
 PICKLE_PROTOCOL = 5
@@ -175,6 +175,7 @@ class TaskPickler:
     def __init__(self, put_code: Callable[[str, bytes], None]) -> None:
         self._shipper = CodeShipper(put_code)
         self._known = KnownFunctions(self._pickle_alone)
+        self._seen = SeenBytes()
 
     def pack(
         self, function: Callable[..., Any], args: tuple[Any, ...], kwargs: dict[str, Any]
@@ -190,7 +191,7 @@ class TaskPickler:
                     + _KNOWN_MAGIC,
                     _NO_BLOBS,
                 )
-        large = LargeParts()
+        large = LargeParts(self._seen)
         args, kwargs = large.replace(args, kwargs)
         payload = self._pickle((function, args, kwargs), large.keep)
         if len(payload) >= LARGE:
