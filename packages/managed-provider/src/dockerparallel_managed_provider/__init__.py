@@ -10,5 +10,6 @@ from __future__ import annotations
 from dockerparallel_managed_provider._version import __version__
 from dockerparallel_managed_provider.parallel import for_each
 from dockerparallel_managed_provider.provider import ManagedCloudProvider
+from dockerparallel_managed_provider.secrecy import lasting, redacted
 
-__all__ = ["ManagedCloudProvider", "__version__", "for_each"]
+__all__ = ["ManagedCloudProvider", "__version__", "for_each", "lasting", "redacted"]
