@@ -126,6 +126,8 @@ def explain_refusal(reason: str, detail: str | None = None, *, spot: bool = Fals
         return QuotaError(f"{lead} {_quota_advice(spot)}", text=said)
     if _CAPACITY.search(said):
         return CapacityError(f"{lead} {_capacity_advice(spot)}", text=said)
+    if "capacity provider" in said.lower():
+        return LaunchError(f"{lead} {_PROVIDER_ADVICE}", text=said)
     return LaunchError(
         f"{lead} Look for its words in the AWS documentation, 'Amazon ECS API failures messages'.",
         text=said,
@@ -147,7 +149,7 @@ _ROLE = _pattern(
     r"unable to assume",
     r"cannot assume",
     r"perform:? sts:AssumeRole",
-    r"role .*(is not|isn.t) (valid|authorized)",
+    r"role .*is not valid",
     r"role .*trust relationship",
     r"perform:? iam:PassRole",
 )
@@ -169,6 +171,10 @@ _ROLE_ADVICE = (
     "ECS could not assume a role of the task: it must exist, and its trust policy must let "
     "ecs-tasks.amazonaws.com call sts:AssumeRole; the caller needs iam:PassRole for it. A role "
     "that was just made may need some seconds: try again."
+)
+_PROVIDER_ADVICE = (
+    "The ECS cluster must have the capacity provider FARGATE_SPOT: add it by 'aws ecs "
+    "put-cluster-capacity-providers', or use spot=0."
 )
 _OUT_OF_MEMORY = (
     "It was killed, perhaps because its memory was used up: give its workers more by "
@@ -197,7 +203,8 @@ _ADVICES = (
         _pattern(
             r"ResourceNotFoundException",
             r"ParameterNotFound",
-            r"invalid (ssm )?parameters?",
+            r"(ssm|secrets).*invalid parameters?",
+            r"invalid ssm parameters?",
             r"can.t find the specified secret",
         ),
         "A secret of the task does not exist (any more): somebody deleted it. Start the cluster "
@@ -213,6 +220,7 @@ _ADVICES = (
             r"i/o timeout",
             r"deadline exceeded",
             r"connection issue",
+            r"check your (task )?network",
             r"no such host",
             r"connection refused",
             r"network is unreachable",
@@ -258,16 +266,21 @@ def _advice(task: Mapping[str, Any], image: str, log: str) -> str | None:
             "buildx build --platform linux/amd64' for architecture='X86_64', or linux/arm64 for "
             "'ARM64', or choose the other architecture=."
         )
+    advice = _advice_by_text(evidence, image, task.get("capacityProviderName") == "FARGATE_SPOT")
+    if advice is None and task.get("stopCode") in {"TerminationNotice", "InfrastructureHealth"}:
+        return "AWS took the machine below the task away; it's replaced at the next update."
+    return advice
+
+
+def _advice_by_text(evidence: str, image: str, spot: bool) -> str | None:
     for pattern, text in _ADVICES:
         if pattern.search(evidence):
             action = _DENIED_ACTION.search(evidence)
             found = action.group(1) if action else "that the reason names"
             return text.format(image=image, found=found)
-    if task.get("stopCode") in {"TerminationNotice", "InfrastructureHealth"}:
-        return "AWS took the machine below the task away; it's replaced at the next update."
     for pattern, advice in ((_QUOTA, _quota_advice), (_CAPACITY, _capacity_advice)):
         if pattern.search(evidence):
-            return advice(task.get("capacityProviderName") == "FARGATE_SPOT")
+            return advice(spot)
     return None
 
 
