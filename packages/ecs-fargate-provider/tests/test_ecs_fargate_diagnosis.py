@@ -170,9 +170,9 @@ NO_ROLE = "ECS could not assume a role of the task"
         (START + "There is a connection issue between the task and Amazon ECR.", NO_ROUTE),
         (
             (
-                "ResourceInitializationError: failed to validate logger args: The task cannot find the "
-                "Amazon CloudWatch log group defined in the task definition. There is a connection "
-                "issue between the task and Amazon CloudWatch. Check your network configuration."
+                "ResourceInitializationError: failed to validate logger args: The task cannot "
+                "find the Amazon CloudWatch log group defined in the task definition. There is a "
+                "connection issue between the task and Amazon CloudWatch. Check your network configuration."
             ),
             NO_ROUTE,
         ),
@@ -190,8 +190,8 @@ NO_ROLE = "ECS could not assume a role of the task"
         (START + "AccessDeniedException", "lacks the permission that the reason names:"),
         (
             (
-                "failed to create Cloudwatch log stream: ResourceNotFoundException: The specified log "
-                "group does not exist."
+                "failed to create Cloudwatch log stream: ResourceNotFoundException: The "
+                "specified log group does not exist."
             ),
             NO_GROUP,
         ),
