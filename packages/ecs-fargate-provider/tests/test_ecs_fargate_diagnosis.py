@@ -172,7 +172,8 @@ NO_ROLE = "ECS could not assume a role of the task"
             (
                 "ResourceInitializationError: failed to validate logger args: The task cannot "
                 "find the Amazon CloudWatch log group defined in the task definition. There is a "
-                "connection issue between the task and Amazon CloudWatch. Check your network configuration."
+                "connection issue between the task and Amazon CloudWatch. Check your "
+                "network configuration."
             ),
             NO_ROUTE,
         ),
