@@ -77,7 +77,7 @@ class ECSCluster:
             )
         return self._name
 
-    def remove(self, key: str, text: str, logger: ClusterLogger, timeout: float) -> None:
+    def remove(self, key: str, text: str, logger: ClusterLogger | None, timeout: float) -> None:
         """Remove the cluster if it has this tag; idempotent.
 
         Waits while tasks of it stop.

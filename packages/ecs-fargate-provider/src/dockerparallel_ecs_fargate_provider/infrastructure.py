@@ -12,11 +12,15 @@ from typing import NamedTuple
 from dockerparallel.log import ClusterLogger
 from dockerparallel_ecs_fargate_provider.api import AWS
 from dockerparallel_ecs_fargate_provider.ecs_cluster import ECSCluster
+from dockerparallel_ecs_fargate_provider.errors import AWSTimeoutError
 from dockerparallel_ecs_fargate_provider.log_group import LogGroup
 from dockerparallel_ecs_fargate_provider.network import Network
+from dockerparallel_ecs_fargate_provider.network_removal import remove_network
 from dockerparallel_ecs_fargate_provider.options import Options
+from dockerparallel_ecs_fargate_provider.removal import Removal
 from dockerparallel_ecs_fargate_provider.roles import Roles
 from dockerparallel_ecs_fargate_provider.security_group import SecurityGroup
+from dockerparallel_ecs_fargate_provider.tags import INFRASTRUCTURE, MADE_BY
 
 
 class Site(NamedTuple):
@@ -59,6 +63,11 @@ class Infrastructure:
         self._roles = Roles(aws, options)
         self._log_group = LogGroup(aws, options)
         self._ecs_cluster = ECSCluster(aws, options)
+
+    @property
+    def log_group_name(self) -> str:
+        """Where tasks print to: the log group of the user, or ours, whether it exists or not."""
+        return self._log_group.name
 
     def verify(self) -> None:
         """Check that what the user gave exists and fits together; changes nothing.
@@ -155,3 +164,56 @@ class Infrastructure:
         if isinstance(group_id, Site):
             group_id = group_id.security_group_id
         self._group.shut_out(group_id, cidr, port)
+
+    def undo(self, made_by: str, logger: ClusterLogger | None) -> None:
+        """Remove everything that one session has made, and nothing else; idempotent.
+
+        The provider calls it when a start has failed. What was made is found by its tag, also in
+        names of which no answer of AWS told. What another session made first and this one only
+        used stays; whether others use what this one made, the caller knows. May block for
+        ``stop_timeout`` twice: while tasks of the session still stop, their network and their ECS
+        cluster cannot go.
+
+        Parameters
+        ----------
+        made_by
+            ``made_by`` of the session's :class:`Ownership`.
+
+        Raises
+        ------
+        AWSTimeoutError
+            Something is still in use; the network goes first, and then nothing else was touched.
+        AWSError
+            AWS refused a call. All else was tried; notes tell what is left.
+        """
+        self._remove(MADE_BY, made_by, logger, self._options.stop_timeout)
+
+    def remove(self, logger: ClusterLogger | None, timeout: float) -> None:
+        """Remove everything of this ECS cluster that any session has made; idempotent.
+
+        The provider calls it for a deep clean-up, after it has seen that no tasks run. What the
+        user gave stays, and so does what has our name without our tag.
+
+        Parameters
+        ----------
+        logger
+            Is told what is waited for.
+        timeout
+            Seconds to wait for the network to be unused, and again for the ECS cluster.
+
+        Raises
+        ------
+        AWSTimeoutError, AWSError
+            As :meth:`undo`.
+        """
+        self._remove(INFRASTRUCTURE, self._options.cluster_name, logger, timeout)
+
+    def _remove(self, key: str, text: str, logger: ClusterLogger | None, timeout: float) -> None:
+        # A network that does not become free is used by tasks, whose role, log and ECS cluster
+        # must not be taken from them.
+        removal = Removal(lambda error: isinstance(error, AWSTimeoutError))
+        removal.attempt("network", lambda: remove_network(self._aws, key, text, logger, timeout))
+        removal.attempt("execution role", lambda: self._roles.remove(key, text))
+        removal.attempt("log group", lambda: self._log_group.remove(key, text))
+        removal.attempt("ECS cluster", lambda: self._ecs_cluster.remove(key, text, logger, timeout))
+        removal.finish()

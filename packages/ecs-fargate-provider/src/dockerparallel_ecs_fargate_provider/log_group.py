@@ -34,6 +34,11 @@ class LogGroup:
         self._options = options
         self._own = log_group_name(options.cluster_name)
 
+    @property
+    def name(self) -> str:
+        """The log group of the user, or ours."""
+        return self._options.log_group or self._own
+
     def verify(self) -> None:
         """Look whether the log group that the user gave exists; one read if there is one.
 
