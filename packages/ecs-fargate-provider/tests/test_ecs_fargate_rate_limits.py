@@ -155,6 +155,20 @@ def test_no_lock_is_held_during_a_sleep() -> None:
     assert refused == [False]
 
 
+def test_tokens_are_counted_by_one_thread_at_a_time() -> None:
+    held: list[bool] = []
+
+    def clock() -> float:
+        held.append(bool(buckets) and buckets[0]._lock.locked())
+        return 1000.0
+
+    buckets: list[TokenBucket] = []
+    buckets.append(TokenBucket(10, 2, clock))
+    buckets[0].take()
+    buckets[0].drain()
+    assert held == [False, True, True]
+
+
 def test_threads_share_the_tokens_and_none_is_given_twice() -> None:
     time = FrozenTime()
     tokens = bucket(time, burst=10, rate=1)
