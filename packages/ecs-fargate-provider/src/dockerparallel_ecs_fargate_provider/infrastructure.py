@@ -192,7 +192,8 @@ class Infrastructure:
         """Remove everything of this ECS cluster that any session has made; idempotent.
 
         The provider calls it for a deep clean-up, after it has seen that no tasks run. What the
-        user gave stays, and so does what has our name without our tag.
+        user gave stays, and so does what has our name without our tag. Where a part is given,
+        one of our own from before is not looked for: leave the option out to remove that.
 
         Parameters
         ----------
@@ -212,7 +213,13 @@ class Infrastructure:
         # A network that does not become free is used by tasks, whose role, log and ECS cluster
         # must not be taken from them.
         removal = Removal(lambda error: isinstance(error, AWSTimeoutError))
-        removal.attempt("network", lambda: remove_network(self._aws, key, text, logger, timeout))
+        group, network = not self._group.given, not self._network.given
+        removal.attempt(
+            "network",
+            lambda: remove_network(
+                self._aws, key, text, group=group, network=network, logger=logger, timeout=timeout
+            ),
+        )
         removal.attempt("execution role", lambda: self._roles.remove(key, text))
         removal.attempt("log group", lambda: self._log_group.remove(key, text))
         removal.attempt("ECS cluster", lambda: self._ecs_cluster.remove(key, text, logger, timeout))

@@ -84,11 +84,15 @@ class LogGroup:
     def remove(self, key: str, text: str) -> None:
         """Remove the log group of our own, with all logs, if it has this tag; idempotent.
 
+        Where the user gave one, none of ours is looked for.
+
         Raises
         ------
         AWSError
             AWS refused a call.
         """
+        if self._options.log_group is not None:
+            return
         group = self._find(self._own)
         if group is None or not self._has_tag(group, key, text):
             return

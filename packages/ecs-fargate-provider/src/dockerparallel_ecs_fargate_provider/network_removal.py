@@ -18,7 +18,14 @@ from dockerparallel_ecs_fargate_provider.settling import settled
 
 
 def remove_network(
-    aws: AWS, key: str, text: str, logger: ClusterLogger | None, timeout: float
+    aws: AWS,
+    key: str,
+    text: str,
+    *,
+    group: bool,
+    network: bool,
+    logger: ClusterLogger | None,
+    timeout: float,
 ) -> None:
     """Remove all rules, security groups and parts of networks that have a tag; idempotent.
 
@@ -32,6 +39,10 @@ def remove_network(
         To ask.
     key, text
         The tag.
+    group
+        Whether security groups and their rules are ours to remove.
+    network
+        Whether everything else is.
     logger
         Is told what is waited for.
     timeout
@@ -45,7 +56,7 @@ def remove_network(
         AWS refused a call. All else was tried; notes tell what is left.
     """
     settled(
-        lambda: _Round(aws, tagged(key, text)).run(),
+        lambda: _Round(aws, tagged(key, text)).run(group=group, network=network),
         refused_for_now=_is_in_use,
         waits_for="the network interfaces of stopped tasks to go, so that their network can",
         timeout=timeout,
@@ -65,15 +76,16 @@ class _Round:
         self._wanted = wanted
         self._removal = Removal(_is_in_use)
 
-    def run(self) -> None:
-        self._each("DescribeSecurityGroupRules", "SecurityGroupRules", self._revoke)
-        self._each(
-            "DescribeSecurityGroups", "SecurityGroups", self._delete("SecurityGroup", "Group")
-        )
-        self._each("DescribeSubnets", "Subnets", self._delete("Subnet"))
-        self._each("DescribeRouteTables", "RouteTables", self._route_table)
-        self._each("DescribeInternetGateways", "InternetGateways", self._gateway)
-        self._each("DescribeVpcs", "Vpcs", self._delete("Vpc"))
+    def run(self, *, group: bool, network: bool) -> None:
+        if group:
+            self._each("DescribeSecurityGroupRules", "SecurityGroupRules", self._revoke)
+            delete = self._delete("SecurityGroup", "Group")
+            self._each("DescribeSecurityGroups", "SecurityGroups", delete)
+        if network:
+            self._each("DescribeSubnets", "Subnets", self._delete("Subnet"))
+            self._each("DescribeRouteTables", "RouteTables", self._route_table)
+            self._each("DescribeInternetGateways", "InternetGateways", self._gateway)
+            self._each("DescribeVpcs", "Vpcs", self._delete("Vpc"))
         self._removal.finish()
 
     def _each(self, action: str, key: str, remove: Callable[[Mapping[str, Any]], None]) -> None:

@@ -92,11 +92,15 @@ class Roles:
     def remove(self, key: str, text: str) -> None:
         """Remove the role of our own if it has this tag, its policy first; idempotent.
 
+        Where the user gave one, none of ours is looked for.
+
         Raises
         ------
         AWSError
             AWS refused a call, for example since someone attached a policy to it.
         """
+        if self._options.execution_role_arn is not None:
+            return
         role = self._find()
         if role is None or not self._is_ours(role, key, text):
             return
