@@ -44,8 +44,13 @@ class ConformanceFixtures:
 
     @pytest.fixture
     def worker_container(self, request: pytest.FixtureRequest) -> DockerContainer:
-        """Give the worker container; by default the installed one that ``--container`` names."""
-        return resolve_container(_option(request, "container"))
+        """Give the worker container; by default the installed one that ``--container`` names.
+
+        With ``--image``, it and its server run that image.
+        """
+        container = resolve_container(_option(request, "container"))
+        container.image = request.config.getoption("--image") or container.image
+        return container
 
     @pytest.fixture
     def server_container(self) -> DockerContainer | None:
@@ -102,12 +107,15 @@ class ConformanceFixtures:
     @pytest.fixture
     def external_server(
         self,
+        request: pytest.FixtureRequest,
         provider: CloudProvider,
         worker_container: DockerContainer,
         server_container: DockerContainer | None,
     ) -> Iterator[ExternalServer | RunningServer]:
         """Give a server that runs outside any cluster, for one test."""
-        with external_server(provider, worker_container, server_container) as running:
+        host = request.config.getoption("--host-address")
+        given = (provider, worker_container, server_container)
+        with external_server(*given, host=host) as running:
             yield running
 
     # What the checks use --------------------------------------------------------------------

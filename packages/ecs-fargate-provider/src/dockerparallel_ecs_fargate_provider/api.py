@@ -102,9 +102,7 @@ class AWS:
     def arn(self, service: str, resource: str) -> str:
         """Return the ARN of something in this account and region."""
         identity = self.identity
-        return (
-            f"arn:{identity.partition}:{service}:{self.region}:{identity.account}:{resource}"
-        )
+        return f"arn:{identity.partition}:{service}:{self.region}:{identity.account}:{resource}"
 
     def call(self, service: str, action: str, **parameters: Any) -> dict[str, Any]:
         """Call AWS and return its answer.
@@ -147,7 +145,13 @@ class AWS:
             attempt += 1
 
     def pages(
-        self, service: str, action: str, key: str, *, token: str = "nextToken", **parameters: Any
+        self,
+        service: str,
+        action: str,
+        key: str,
+        *,
+        token: str = "nextToken",  # noqa: S107 - where the next page is
+        **parameters: Any,
     ) -> Iterator[Any]:
         """Yield the items under ``key`` of all pages of an answer.
 
@@ -164,9 +168,9 @@ class AWS:
                 return
             more = {token: answer[token]}
 
-    def wait_for_launches(self, tasks: int) -> None:
-        """Wait until Fargate may be asked for so many tasks more."""
-        self._limits.launches.take(tasks, timeout=_TURN_SECONDS)
+    def wait_for_launches(self, tasks: int, *, spot: bool) -> None:
+        """Wait until Fargate may be asked for so many tasks more, on Spot capacity or not."""
+        self._limits.launches(spot=spot).take(tasks, timeout=_TURN_SECONDS)
 
     def _boto(self) -> boto3.Session:
         with self._lock:

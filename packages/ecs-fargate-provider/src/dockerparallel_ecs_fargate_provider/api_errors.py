@@ -62,9 +62,7 @@ def explained(error: botocore.exceptions.ClientError, service: str, action: str)
     return AWSError(said, code=code, text=text)
 
 
-def without_answer(
-    error: botocore.exceptions.BotoCoreError, service: str, action: str
-) -> AWSError:
+def without_answer(error: botocore.exceptions.BotoCoreError, service: str, action: str) -> AWSError:
     """Return the error for a call that AWS did not answer."""
     if isinstance(
         error,
@@ -78,9 +76,7 @@ def without_answer(
             f"AWS cannot be called without credentials ({error}): run 'aws configure' or "
             "'aws sso login', set AWS_PROFILE, or pass session=boto3.Session(...)."
         )
-    if isinstance(
-        error, botocore.exceptions.ConnectionError | botocore.exceptions.HTTPClientError
-    ):
+    if isinstance(error, botocore.exceptions.ConnectionError | botocore.exceptions.HTTPClientError):
         return AWSUnreachableError(
             f"AWS did not answer {service}:{action} ({error}): look at the network of this "
             "machine, its proxy, and the region."

@@ -21,6 +21,9 @@ Architecture = Literal["X86_64", "ARM64"]
 CHECKIP_URL = "https://checkip.amazonaws.com"
 """Answers with the address from which it was asked, as plain text; run by AWS."""
 
+CHECKIP_VARIABLE = "DOCKERPARALLEL_CHECKIP_URL"
+"""Environment variable that names another such service."""
+
 # Shorter than ECS allows: the name is a part of those of roles, which have 64 characters.
 _CLUSTER_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9_-]{0,31}")
 _TAG_TEXT = re.compile(r"[\w \-+=.:/@]*")

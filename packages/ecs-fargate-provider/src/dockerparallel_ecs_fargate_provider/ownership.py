@@ -24,6 +24,11 @@ class Ownership:
     def __init__(self, aws: AWS, options: Options) -> None:
         self._aws = aws
         self._options = options
+        self.made_by = ""
+        self.begin()
+
+    def begin(self) -> None:
+        """Tell what is made from now on from what was made for earlier clusters."""
         self.made_by = secrets.token_hex(8)
 
     def expiry(self) -> datetime:
