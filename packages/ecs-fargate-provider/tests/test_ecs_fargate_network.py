@@ -491,11 +491,11 @@ def test_rules_of_a_given_group_are_looked_at_and_never_changed(
 
 
 def test_a_rule_for_a_prefix_list_is_taken_to_hold_the_client() -> None:
-    from dockerparallel_ecs_fargate_provider.security_group import _lets_in_network
+    from dockerparallel_ecs_fargate_provider.security_rules import lets_in_network
 
     permission = rule(PORT, PORT, IpRanges=[], PrefixListIds=[{"PrefixListId": "pl-1"}])
-    assert _lets_in_network({"IpPermissions": [permission]}, MINE, PORT)
-    assert not _lets_in_network({"IpPermissions": [permission]}, MINE, PORT + 1)
+    assert lets_in_network({"IpPermissions": [permission]}, MINE, PORT)
+    assert not lets_in_network({"IpPermissions": [permission]}, MINE, PORT + 1)
 
 
 def test_a_given_group_is_the_one_of_the_site(

@@ -6,8 +6,6 @@ the network of the user's session. Nothing else: no ssh, no other port.
 
 from __future__ import annotations
 
-import ipaddress
-import re
 from collections.abc import Iterable, Mapping
 from typing import Any
 
@@ -22,12 +20,14 @@ from dockerparallel_ecs_fargate_provider.ec2_queries import (
 )
 from dockerparallel_ecs_fargate_provider.errors import AWSError, ResourceError
 from dockerparallel_ecs_fargate_provider.options import Options
+from dockerparallel_ecs_fargate_provider.security_rules import (
+    ALL_TCP,
+    description,
+    lets_in_group,
+    lets_in_network,
+    one_port,
+)
 from dockerparallel_ecs_fargate_provider.settling import is_missing, settled
-
-_ALL_TCP = {"IpProtocol": "tcp", "FromPort": 0, "ToPort": 65535}
-# What EC2 takes for descriptions of security groups and of their rules, at most 255 of them.
-_NOT_ALLOWED = re.compile(r"[^a-zA-Z0-9. _\-:/()#,@\[\]+=&;{}!$*]")
-_LONGEST = 255
 
 
 class SecurityGroup:
@@ -98,8 +98,8 @@ class SecurityGroup:
         if group is None:
             group = self._make(vpc_id, tags, logger)
         group_id = str(group["GroupId"])
-        if not _lets_in_group(group, group_id, None):
-            peers = {**_ALL_TCP, "UserIdGroupPairs": [{"GroupId": group_id}]}
+        if not lets_in_group(group, group_id, None):
+            peers = {**ALL_TCP, "UserIdGroupPairs": [{"GroupId": group_id}]}
             self._add(group_id, peers, tags)
         return group_id
 
@@ -134,8 +134,8 @@ class SecurityGroup:
         if self.given:
             self._check_rules(tuple(subnet_ids), cidr, port)
             return
-        described = {"CidrIp": cidr, "Description": _description(tags)}
-        self._add(group_id, {**_one_port(port), "IpRanges": [described]}, tags)
+        described = {"CidrIp": cidr, "Description": description(tags)}
+        self._add(group_id, {**one_port(port), "IpRanges": [described]}, tags)
 
     def shut_out(self, group_id: str, cidr: str, port: int) -> None:
         """Take back :meth:`let_in`; idempotent, and without effect on a group that was given.
@@ -152,7 +152,7 @@ class SecurityGroup:
                 "ec2",
                 "RevokeSecurityGroupIngress",
                 GroupId=group_id,
-                IpPermissions=[{**_one_port(port), "IpRanges": [{"CidrIp": cidr}]}],
+                IpPermissions=[{**one_port(port), "IpRanges": [{"CidrIp": cidr}]}],
             )
         except AWSError as error:
             # The rule, or the whole group, is gone: that is what was asked for.
@@ -184,7 +184,7 @@ class SecurityGroup:
                     "ec2",
                     "CreateSecurityGroup",
                     GroupName=self._name,
-                    Description=_description(tags),
+                    Description=description(tags),
                     VpcId=vpc_id,
                     TagSpecifications=tag_specification("security-group", tags),
                 )
@@ -251,56 +251,16 @@ class SecurityGroup:
         group = self._given()
         group_id = str(group["GroupId"])
         how = f"add a rule to it (TCP, port {port}, source"
-        if not _lets_in_network(group, cidr, port):
+        if not lets_in_network(group, cidr, port):
             raise ResourceError(
                 f"security_group_id={group_id!r} does not let in this session, which comes from "
                 f"{cidr}: {how} {cidr}), or set client_cidr= if the session comes from elsewhere."
             )
-        if _lets_in_group(group, group_id, port):
+        if lets_in_group(group, group_id, port):
             return
         subnets = listed(self._aws, "DescribeSubnets", "Subnets", filters(subnet_id=subnet_ids))
-        if not all(_lets_in_network(group, subnet["CidrBlock"], port) for subnet in subnets):
+        if not all(lets_in_network(group, subnet["CidrBlock"], port) for subnet in subnets):
             raise ResourceError(
                 f"security_group_id={group_id!r} does not let in its own tasks, so that workers "
                 f"cannot reach the server: {how} {group_id})."
             )
-
-
-def _one_port(port: int) -> dict[str, Any]:
-    return {"IpProtocol": "tcp", "FromPort": port, "ToPort": port}
-
-
-def _description(tags: Mapping[str, str]) -> str:
-    text = f"dockerparallel {tags.get(tagging.CLUSTER, '')} {tags.get(tagging.OWNER, '')}"
-    return _NOT_ALLOWED.sub("_", text)[:_LONGEST]
-
-
-def _covers(permission: Mapping[str, Any], port: int | None) -> bool:
-    """Tell whether a rule is about a TCP port; ``None`` stands for all of them."""
-    if permission["IpProtocol"] == "-1":
-        return True
-    first, last = permission.get("FromPort", 0), permission.get("ToPort", 65535)
-    lowest, highest = (0, 65535) if port is None else (port, port)
-    return permission["IpProtocol"] in {"tcp", "6"} and first <= lowest and highest <= last
-
-
-def _lets_in_group(group: Mapping[str, Any], group_id: str, port: int | None) -> bool:
-    return any(
-        _covers(permission, port)
-        and any(pair.get("GroupId") == group_id for pair in permission["UserIdGroupPairs"])
-        for permission in group.get("IpPermissions", ())
-    )
-
-
-def _lets_in_network(group: Mapping[str, Any], cidr: str, port: int) -> bool:
-    network = ipaddress.IPv4Network(cidr)
-    for permission in group.get("IpPermissions", ()):
-        if not _covers(permission, port):
-            continue
-        # What a prefix list holds is not known here: it is taken to hold it.
-        if permission.get("PrefixListIds"):
-            return True
-        ranges = [ipaddress.IPv4Network(item["CidrIp"]) for item in permission["IpRanges"]]
-        if any(network.subnet_of(allowed) for allowed in ranges):
-            return True
-    return False
