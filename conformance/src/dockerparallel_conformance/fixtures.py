@@ -95,6 +95,11 @@ class ConformanceFixtures:
         return hooks.list_resources
 
     @pytest.fixture
+    def shown_environment(self) -> Callable[[DockerCluster], list[str] | None]:
+        """Give what tells what the platform shows of the environment of containers."""
+        return hooks.shown_environment
+
+    @pytest.fixture
     def list_shared_resources(self) -> Callable[[DockerCluster], list[str]]:
         """Give what tells all that only deep clean-up removes."""
         return hooks.list_shared_resources
@@ -135,6 +140,7 @@ class ConformanceFixtures:
         kill_worker: Callable[[DockerCluster], None],
         kill_server: Callable[[DockerCluster], None],
         list_resources: Callable[[DockerCluster], list[str]],
+        shown_environment: Callable[[DockerCluster], list[str] | None],
         list_shared_resources: Callable[[DockerCluster], list[str]],
         backend_state: Callable[[], object],
     ) -> Subject:
@@ -157,6 +163,7 @@ class ConformanceFixtures:
                 kill_worker=kill_worker,
                 kill_server=kill_server,
                 list_resources=list_resources,
+                shown_environment=shown_environment,
                 list_shared_resources=list_shared_resources,
                 backend_state=backend_state,
                 external_server=outside,

@@ -62,7 +62,9 @@ class AWS:
         region: str | None = None,
         endpoint_url: str | None = None,
     ) -> None:
+        # What was given, for copies in other processes; boto3's own is made when first used.
         self._session = session
+        self._used: boto3.Session | None = session
         self._given_region = region
         self._endpoint_url = endpoint_url
         self._lock = threading.RLock()
@@ -73,6 +75,10 @@ class AWS:
     def __deepcopy__(self, memo: dict[int, object]) -> Self:
         """Return itself: copies of a provider share clients and pace."""
         return self
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        """Travel to another process as the arguments; clients and pace are made anew there."""
+        return type(self), (self._session, self._given_region, self._endpoint_url)
 
     @property
     def region(self) -> str:
@@ -174,9 +180,9 @@ class AWS:
 
     def _boto(self) -> boto3.Session:
         with self._lock:
-            if self._session is None:
-                self._session = boto3.Session()
-            return self._session
+            if self._used is None:
+                self._used = boto3.Session()
+            return self._used
 
     def _client(self, service: str) -> Any:
         # Making a client is not thread-safe; using one is.

@@ -15,6 +15,7 @@ from dockerparallel_ecs_fargate_provider.options import Options
 from dockerparallel_ecs_fargate_provider.packing import pack
 from dockerparallel_ecs_fargate_provider.prices import PriceTable
 from dockerparallel_ecs_fargate_provider.records import Role, TaskRecord
+from dockerparallel_ecs_fargate_provider.shown import shown_environment
 from dockerparallel_ecs_fargate_provider.sizes import smallest_size
 from dockerparallel_ecs_fargate_provider.task_logs import read_log
 
@@ -75,6 +76,15 @@ class Exports:
             f"==> {shown} <==\n{read_log(aws, group, task.id, lines) or ''}"
             for shown, task in known.items()
         )
+
+    @exported
+    def shown_environment(self, cluster: DockerCluster) -> list[str]:
+        """Return what everybody who may describe the cluster's tasks sees of their environment.
+
+        Each item is a variable and its value, of the overrides of a task or of a definition.
+        Secrets are not among them: of those a definition has the place alone.
+        """
+        return shown_environment(self._deployment.aws, self._own_tasks(cluster))
 
     @exported
     def cost(self, cluster: DockerCluster) -> Cost:

@@ -55,10 +55,9 @@ class Reporter:
         self._phases[what] = dict(counts)
         on_the_way = sum(counts.values()) - counts[Phase.RUNNING]
         waited = sum(before.values()) - before.get(Phase.RUNNING, 0)
-        if before == dict(counts) or not (on_the_way or waited):
-            return
         shown = ", ".join(f"{counts[phase]} {phase}" for phase in _SHOWN if counts[phase])
-        cluster.logger.info("%s: %s.", what, shown or "none")
+        if shown and before != dict(counts) and (on_the_way or waited):
+            cluster.logger.info("%s: %s.", what, shown)
 
     def tell_deaths(self, cluster: DockerCluster, tasks: Iterable[TaskRecord]) -> None:
         """Warn, once for each, of tasks that ended by themselves; those alike are told together."""
