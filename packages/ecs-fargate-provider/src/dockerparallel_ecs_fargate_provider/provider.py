@@ -30,6 +30,7 @@ from dockerparallel_ecs_fargate_provider.prices import PriceTable
 from dockerparallel_ecs_fargate_provider.records import Role, TaskRecord
 from dockerparallel_ecs_fargate_provider.server_place import ServerPlace
 from dockerparallel_ecs_fargate_provider.sizes import check_hardware, smallest_size
+from dockerparallel_ecs_fargate_provider.spot_keeper import SpotKeeper
 from dockerparallel_ecs_fargate_provider.stopping import stop_tasks, wait_for_end
 from dockerparallel_ecs_fargate_provider.worker_orders import worker_orders
 from dockerparallel_managed_provider import ManagedCloudProvider
@@ -63,7 +64,7 @@ class ECSFargateProvider(Exports, ManagedCloudProvider):
         session must reach the tasks' private addresses.
     spot
         ``True``, or the share of worker tasks that run on Spot capacity, which costs less and may
-        be taken back at two minutes' notice. The server never does.
+        be taken back at two minutes' notice: then it is replaced. The server never does.
     architecture
         ``"X86_64"`` or ``"ARM64"``, which the image must fit.
     log_group
@@ -167,6 +168,7 @@ class ECSFargateProvider(Exports, ManagedCloudProvider):
         self._deployment = Deployment(aws, options)
         self._server = ServerPlace(self._deployment)
         self._reporter = Reporter(self._deployment)
+        self._keeper = SpotKeeper()
 
     # The server -----------------------------------------------------------------------------
 
@@ -298,6 +300,8 @@ class ECSFargateProvider(Exports, ManagedCloudProvider):
             per_task=self._address_hour,
         )
         started = deployment.run(cluster, Role.WORKER, orders)
+        if self._options.spot:
+            self._keeper.start(cluster, self._dead_workers)
         return [task.id for task in started for _ in range(task.workers)]
 
     def set_worker_number(
@@ -360,6 +364,13 @@ class ECSFargateProvider(Exports, ManagedCloudProvider):
     def _workers(self) -> dict[str, TaskRecord]:
         return {task.id: task for task in self._deployment.book.tasks(Role.WORKER)}
 
+    def _dead_workers(self, cluster: DockerCluster) -> list[TaskRecord]:
+        """Ask ECS, and return the tasks of workers that ended by themselves."""
+        self._deployment.book.refresh()
+        tasks = self._deployment.book.tasks(Role.WORKER)
+        self._reporter.tell_deaths(cluster, tasks)
+        return [task for task in tasks if not task.lives and task.arn not in self._reporter.ended]
+
     def _end(self, cluster: DockerCluster, tasks: list[TaskRecord]) -> dict[str, Exception]:
         """Tell tasks to end; return those that could not be told, by ARN, with a warning each."""
         arns = [task.arn for task in tasks]
@@ -409,6 +420,8 @@ class ECSFargateProvider(Exports, ManagedCloudProvider):
             return
         self._server.let_client_in(cluster)
         deployment.store.renew()
+        if any(task.spot for task in deployment.book.tasks(Role.WORKER)):
+            self._keeper.start(cluster, self._dead_workers)
 
     def cleanup(self, cluster: DockerCluster, deep: bool = False) -> None:
         """Remove the secrets, the lease and the rule of this cluster.
@@ -426,6 +439,7 @@ class ECSFargateProvider(Exports, ManagedCloudProvider):
             Something of it is still there.
         """
         deployment = self._deployment
+        self._keeper.stop()
         deployment.end(cluster)
         if not deep:
             return
