@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dockerparallel_fargate_harness._version import __version__
 from dockerparallel_fargate_harness.calls import Call
-from dockerparallel_fargate_harness.client import FargateHarness, TaskInfo
+from dockerparallel_fargate_harness.client import FargateHarness
 from dockerparallel_fargate_harness.errors import (
     ControlError,
     DockerUnavailableError,
@@ -12,6 +12,7 @@ from dockerparallel_fargate_harness.errors import (
     HarnessStartError,
     HarnessTimeoutError,
 )
+from dockerparallel_fargate_harness.remote import TaskInfo
 from dockerparallel_fargate_harness.settings import Settings
 
 __all__ = [

@@ -6,7 +6,9 @@ import argparse
 import sys
 from collections.abc import Sequence
 
+from dockerparallel_fargate_harness.client import FargateHarness
 from dockerparallel_fargate_harness.errors import HarnessError
+from dockerparallel_fargate_harness.running import run
 from dockerparallel_fargate_harness.server import Options, serve
 
 
@@ -18,19 +20,32 @@ def main(arguments: Sequence[str] | None = None) -> int:
         words.insert(0, "serve")
     parsed = _parser().parse_args(words)
     try:
-        serve(
-            Options(
-                port=parsed.port,
-                containers=not parsed.no_containers,
-                client_address=parsed.client_address,
-                region=parsed.region,
-                watch_stdin=parsed.watch_stdin,
-            )
-        )
+        return _run(parsed) if parsed.command == "run" else _serve(parsed)
     except HarnessError as error:
         print(f"fargate-harness: {error}", file=sys.stderr)
         return 1
+
+
+def _serve(parsed: argparse.Namespace) -> int:
+    serve(
+        Options(
+            port=parsed.port,
+            containers=not parsed.no_containers,
+            client_address=parsed.client_address,
+            region=parsed.region,
+            watch_stdin=parsed.watch_stdin,
+        )
+    )
     return 0
+
+
+def _run(parsed: argparse.Namespace) -> int:
+    harness = FargateHarness(
+        containers=not parsed.no_containers,
+        client_address=parsed.client_address,
+        region=parsed.region,
+    )
+    return run(harness, parsed.words)
 
 
 def _parser() -> argparse.ArgumentParser:
@@ -47,6 +62,8 @@ def _parser() -> argparse.ArgumentParser:
     served = commands.add_parser("serve", parents=[common], help="serve until told to stop")
     served.add_argument("--port", type=int, default=0, help="port on 127.0.0.1; 0 is any free one")
     served.add_argument("--watch-stdin", action="store_true", help="end when stdin is closed")
+    ran = commands.add_parser("run", parents=[common], help="run a command with a harness")
+    ran.add_argument("words", nargs="+", metavar="COMMAND", help="after --: the command")
     return parser
 
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import sys
 
-from dockerparallel_fargate_harness import moto_state
+from dockerparallel_fargate_harness import moto_network
 from dockerparallel_fargate_harness.forwarding import Forwarder, loopback_addresses
 from dockerparallel_fargate_harness.state import State
 from dockerparallel_fargate_harness.tasks import Task
@@ -62,7 +62,7 @@ class PublicAddresses:
         declared = self._declared.get(task.arn, set())
         found: set[int] = set()
         for group in task.network.groups:
-            for rule in moto_state.ingress(task.region, group):
+            for rule in moto_network.ingress(task.region, group):
                 if rule.protocol not in {"tcp", "-1"}:
                     continue
                 if not rule.admits(self._state.client_address):
@@ -79,7 +79,7 @@ class PublicAddresses:
         private, public = task.network.private_address, task.network.public_address
         try:
             ports = self.open_ports(task)
-            self._forwarder.set(public, {port: (private, port) for port in ports})
+            self._forwarder.forward(public, {port: (private, port) for port in ports})
         except OSError as error:
             # The task runs on, as it does on AWS; only this port is not to be reached.
-            print(f"fargate-harness: {public} cannot be forwarded: {error}", file=sys.stderr)
+            sys.stderr.write(f"fargate-harness: {public} cannot be forwarded: {error}\n")

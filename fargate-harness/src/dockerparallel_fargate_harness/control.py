@@ -76,9 +76,9 @@ class Control:
     def answer(self, path: str, body: bytes) -> Answer:
         """Answer a request of the control API."""
         name = path.removeprefix(PREFIX)
+        if name not in self._methods:
+            return _json({"error": f"no method {name!r}"}, 400)
         try:
-            if name not in self._methods:
-                raise ControlError(f"no method {name!r}")
             result = self._methods[name](**json.loads(body or b"{}"))
         except (ControlError, TypeError, ValueError) as error:
             return _json({"error": str(error)}, 400)

@@ -17,7 +17,7 @@ import docker.types
 from docker.errors import APIError, NotFound
 from docker.models.networks import Network
 
-from dockerparallel_fargate_harness import moto_state
+from dockerparallel_fargate_harness import moto_network
 from dockerparallel_fargate_harness.tasks import Task
 
 # Shared address space (RFC 6598): no home or company network has it, nor Docker's own networks,
@@ -32,11 +32,11 @@ def shared_groups(task: Task) -> list[str]:
 
     A group does by a rule with itself as the source, or with a range that contains its subnet.
     """
-    subnet = moto_state.subnet(task.region, task.network.subnet)
+    subnet = moto_network.subnet(task.region, task.network.subnet)
     inside = ipaddress.ip_network(str(subnet.cidr_block))
     found = []
     for group in task.network.groups:
-        for rule in moto_state.ingress(task.region, group):
+        for rule in moto_network.ingress(task.region, group):
             ranges = ipaddress.ip_network(rule.cidr, strict=False) if rule.cidr else None
             wide = isinstance(ranges, ipaddress.IPv4Network) and inside.subnet_of(ranges)  # type: ignore[arg-type]
             if rule.protocol in {"tcp", "-1"} and (rule.group == group or wide):

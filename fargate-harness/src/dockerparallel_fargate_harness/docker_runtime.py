@@ -195,7 +195,7 @@ class DockerRuntime:
             except (requests.RequestException, DockerException, OSError, ValueError) as error:
                 # Closing the stream looks like a failure of the connection, too.
                 if not self._closed:
-                    print(f"fargate-harness: Docker's events broke off: {error}", file=sys.stderr)
+                    sys.stderr.write(f"fargate-harness: Docker's events broke off: {error}\n")
             if self._closed:
                 return
             self._events = self._listen()

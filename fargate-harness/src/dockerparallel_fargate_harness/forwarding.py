@@ -37,7 +37,7 @@ class Forwarder:
         )
         self._thread.start()
 
-    def set(self, address: str, targets: Mapping[int, Endpoint]) -> None:
+    def forward(self, address: str, targets: Mapping[int, Endpoint]) -> None:
         """Forward exactly these ports of an address; connections to closed ports go on.
 
         Raises

@@ -8,7 +8,7 @@ import traceback
 from collections.abc import Callable
 from typing import Any
 
-from dockerparallel_fargate_harness import rules, rules_cluster, task_api, task_logs
+from dockerparallel_fargate_harness import permissions, rules, rules_cluster, task_api, task_logs
 from dockerparallel_fargate_harness.addresses import PublicAddresses
 from dockerparallel_fargate_harness.calls import Call
 from dockerparallel_fargate_harness.errors import AwsError
@@ -72,9 +72,11 @@ class Gateway:
         """Answer a call, and record it."""
         arrived = time.time()
         fault = self._state.faults.hit(request.service, request.action)
-        if fault is None or fault.after_effect:
+        if fault is None:
             answer = self._guarded(request, environ, body)
-        if fault is not None:
+        else:
+            if fault.after_effect:
+                self._guarded(request, environ, body)
             error = AwsError(fault.code, fault.message, fault.status)
             answer = error_answer(request.service, error)
         self._state.calls.add(
@@ -102,6 +104,7 @@ class Gateway:
     def _perform(self, request: AwsRequest, environ: dict[str, Any], body: bytes) -> Answer:
         task_logs.pull_for(self._state, self._lifecycle.runtime, request)
         with self._state.lock:
+            permissions.check(self._state, request)
             rules.check(self._state, request)
             if (request.service, request.action) == ("ecs", "DescribeClusters"):
                 task_api.count_tasks(self._state, request.region)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import time
 from collections.abc import Callable
 
-from dockerparallel_fargate_harness import moto_state
+from dockerparallel_fargate_harness import moto_network
 from dockerparallel_fargate_harness.addresses import PublicAddresses
 from dockerparallel_fargate_harness.runtime import NoContainers, Runtime
 from dockerparallel_fargate_harness.scheduler import Scheduler
@@ -75,7 +75,7 @@ class Lifecycle:
         with self._state.lock:
             self._state.tasks.pop(task.arn, None)
             task.desired_status, task.phase = "STOPPED", "over"
-            moto_state.delete_interface(task.region, task.network.interface)
+            moto_network.delete_interface(task.region, task.network.interface)
             self._addresses.release(task)
         self.runtime.remove(task)
 
@@ -136,7 +136,7 @@ class Lifecycle:
                 return
             task.phase = "running"
             self._addresses.assign(task, self.runtime.exposed_ports(image_of(task.containers[0])))
-            moto_state.set_addresses(task.region, task.network)
+            moto_network.set_addresses(task.region, task.network)
             if task.desired_status == "STOPPED":
                 self._scheduler.soon(lambda: self._terminate(task))
             else:
@@ -215,7 +215,7 @@ class Lifecycle:
         with self._state.lock:
             if not task.active:
                 return
-            moto_state.delete_interface(task.region, task.network.interface)
+            moto_network.delete_interface(task.region, task.network.interface)
             task.network.status = "DELETED"
             for container in task.containers:
                 container.status = "STOPPED"

@@ -4,7 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
-from dockerparallel_fargate_harness import rules_cluster
+from dockerparallel_fargate_harness import (
+    rules_cluster,
+    rules_definition,
+    rules_ec2,
+    rules_parameters,
+)
 from dockerparallel_fargate_harness.state import State
 from dockerparallel_fargate_harness.wire import AwsRequest
 
@@ -14,6 +19,17 @@ RULES: dict[tuple[str, str], Check] = {
     ("ecs", "CreateCluster"): rules_cluster.check_create,
     ("ecs", "DeleteCluster"): rules_cluster.check_delete,
     ("ecs", "PutClusterCapacityProviders"): rules_cluster.check_providers,
+    ("ecs", "RegisterTaskDefinition"): rules_definition.check_register,
+    ("ec2", "DeleteSecurityGroup"): rules_ec2.check_delete_group,
+    ("ec2", "DeleteSubnet"): rules_ec2.check_delete_subnet,
+    ("ec2", "DeleteVpc"): rules_ec2.check_delete_vpc,
+    ("ec2", "DetachInternetGateway"): rules_ec2.check_detach_gateway,
+    ("ssm", "PutParameter"): rules_parameters.check_put_parameter,
+    ("ssm", "GetParameters"): rules_parameters.check_names,
+    ("ssm", "DeleteParameters"): rules_parameters.check_names,
+    ("secretsmanager", "CreateSecret"): rules_parameters.check_secret,
+    ("secretsmanager", "PutSecretValue"): rules_parameters.check_secret,
+    ("secretsmanager", "UpdateSecret"): rules_parameters.check_secret,
 }
 
 

@@ -26,7 +26,7 @@ def check_create(state: State, request: AwsRequest) -> None:
     check_providers(state, request)
 
 
-def check_providers(state: State, request: AwsRequest) -> None:
+def check_providers(_state: State, request: AwsRequest) -> None:
     """Check that capacity providers are those of Fargate, and a strategy uses only them."""
     providers = request.items("capacityProviders")
     if unknown := set(providers) - _PROVIDERS:
@@ -63,7 +63,7 @@ def existing(request: AwsRequest) -> dict[str, Any] | None:
 
 def check_delete(state: State, request: AwsRequest) -> None:
     """Refuse to delete a cluster with tasks."""
-    name = request.text("cluster").split("/")[-1]
+    name = request.text("cluster").rpartition("/")[2]
     if any(task.active for task in state.tasks_of(request.region, name)):
         raise AwsError(
             "ClusterContainsTasksException",

@@ -12,7 +12,7 @@ from typing import Any
 
 from moto.ecs.models import Cluster, TaskDefinition
 
-from dockerparallel_fargate_harness import moto_state, rules_tags
+from dockerparallel_fargate_harness import moto_network, moto_state, rules_tags
 from dockerparallel_fargate_harness.errors import AwsError
 from dockerparallel_fargate_harness.roles import check_assumable
 from dockerparallel_fargate_harness.rules_tags import invalid
@@ -171,7 +171,7 @@ def _network(request: AwsRequest) -> tuple[list[str], list[str], bool]:
     if public not in {"ENABLED", "DISABLED"}:
         raise invalid("assignPublicIp should be one of ENABLED,DISABLED.")
     vpcs = {_vpc_of_subnet(request.region, item) for item in subnets}
-    groups = groups or [moto_state.default_group(request.region, min(vpcs))]
+    groups = groups or [moto_network.default_group(request.region, min(vpcs))]
     vpcs |= {_vpc_of_group(request.region, item) for item in groups}
     if len(vpcs) > 1:
         raise invalid("The subnets and security groups must all be of the same VPC.")
@@ -179,7 +179,7 @@ def _network(request: AwsRequest) -> tuple[list[str], list[str], bool]:
 
 
 def _vpc_of_subnet(region: str, identifier: str) -> str:
-    found = moto_state.subnet(region, identifier)
+    found = moto_network.subnet(region, identifier)
     if found is None:
         raise invalid(
             f"Error retrieving subnet information for [{identifier}]: The subnet ID "
@@ -189,7 +189,7 @@ def _vpc_of_subnet(region: str, identifier: str) -> str:
 
 
 def _vpc_of_group(region: str, identifier: str) -> str:
-    found = moto_state.security_group(region, identifier)
+    found = moto_network.security_group(region, identifier)
     if found is None:
         raise invalid(
             f"Error retrieving security group information for [{identifier}]: The security group "

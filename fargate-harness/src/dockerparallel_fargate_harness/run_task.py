@@ -6,7 +6,7 @@ import copy
 from typing import Any
 from uuid import uuid4
 
-from dockerparallel_fargate_harness import moto_state
+from dockerparallel_fargate_harness import moto_network
 from dockerparallel_fargate_harness.errors import AwsError
 from dockerparallel_fargate_harness.faults import Refusal
 from dockerparallel_fargate_harness.lifecycle import Lifecycle
@@ -93,9 +93,9 @@ def _start(
         overrides=copy.deepcopy(overrides),
         execution_role=role_of(definition, overrides, "executionRoleArn"),
         task_role=role_of(definition, overrides, "taskRoleArn"),
-        zone=moto_state.subnet(request.region, network.subnet).availability_zone,
+        zone=moto_network.subnet(request.region, network.subnet).availability_zone,
     )
-    moto_state.create_interface(request.region, network)
+    moto_network.create_interface(request.region, network)
     state.tasks[arn] = task
     lifecycle.begin(task)
     return arn

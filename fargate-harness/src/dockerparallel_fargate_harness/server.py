@@ -26,7 +26,7 @@ from dockerparallel_fargate_harness.moto_app import MotoApp
 from dockerparallel_fargate_harness.runtime import NoContainers
 from dockerparallel_fargate_harness.scheduler import Scheduler
 from dockerparallel_fargate_harness.state import State
-from dockerparallel_fargate_harness.wire import Answer, parse
+from dockerparallel_fargate_harness.wire import FIRST_ERROR, Answer, parse
 
 CHECKIP_PATH = "/harness/checkip"
 PARENT_SECONDS = 0.5
@@ -109,7 +109,7 @@ class Server:
         body = environ["wsgi.input"].read(int(environ.get("CONTENT_LENGTH") or 0))
         answer = self._answer(environ, body)
         start_response(
-            f"{answer.status} {'OK' if answer.status < 400 else 'Error'}",  # noqa: PLR2004
+            f"{answer.status} {'OK' if answer.status < FIRST_ERROR else 'Error'}",
             [("Content-Type", answer.content_type), ("Content-Length", str(len(answer.body)))],
         )
         return [answer.body]

@@ -58,7 +58,7 @@ class State:
 
     def task(self, request: AwsRequest, cluster: str, name_or_arn: str) -> Task | None:
         """Return a task of a cluster by its id or ARN."""
-        identifier = name_or_arn.split("/")[-1]
+        identifier = name_or_arn.rpartition("/")[2]
         for task in self.tasks_of(request.region, cluster):
             if name_or_arn == task.arn or identifier == task.id:
                 return task

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import json
 
-from dockerparallel_fargate_harness import moto_state, roles
+from dockerparallel_fargate_harness import moto_network, moto_state, roles
 from dockerparallel_fargate_harness.tasks import Task, TaskContainer
 from dockerparallel_fargate_harness.wire import ACCOUNT
 
@@ -50,13 +50,13 @@ def check_route(task: Task) -> None:
     endpoints of its VPC.
     """
     network = task.network
-    subnet = moto_state.subnet(task.region, network.subnet)
+    subnet = moto_network.subnet(task.region, network.subnet)
     if subnet is None:
         raise StartFailureError(f"The subnet ID '{network.subnet}' does not exist")
-    for gateway in moto_state.routes_to(task.region, network.subnet):
+    for gateway in moto_network.routes_to(task.region, network.subnet):
         if gateway.startswith("nat-") or (gateway.startswith("igw-") and network.public):
             return
-    if moto_state.endpoints_of(task.region, subnet.vpc_id) >= ECR_ENDPOINTS:
+    if moto_network.endpoints_of(task.region, subnet.vpc_id) >= ECR_ENDPOINTS:
         return
     raise StartFailureError(
         "ResourceInitializationError: unable to pull secrets or registry auth: The task cannot "

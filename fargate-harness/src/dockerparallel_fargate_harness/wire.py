@@ -24,6 +24,7 @@ SERVICES_OF_TARGETS = {
     "secretsmanager": "secretsmanager",
     "Logs_20140328": "logs",
 }
+FIRST_ERROR = 400
 FORM_SERVICES = ("ec2", "iam", "sts")
 _SCOPE = re.compile(r"Credential=[^/,]+/\d{8}/([^/]+)/([^/]+)/aws4_request")
 
@@ -67,7 +68,9 @@ def parse(environ: dict[str, Any], body: bytes) -> AwsRequest | None:
     if target:
         prefix, _, action = target.rpartition(".")
         service = SERVICES_OF_TARGETS.get(prefix)
-        return service and AwsRequest(service, action, json.loads(body or b"{}"), region) or None
+        if service is None:
+            return None
+        return AwsRequest(service, action, json.loads(body or b"{}"), region)
     form = dict(parse_qsl(body.decode(), keep_blank_values=True))
     if "Action" in form and signed_for in FORM_SERVICES:
         parameters = parameters_of_form(signed_for, form)
@@ -120,7 +123,7 @@ def error_answer(service: str, error: AwsError) -> Answer:
 
 def error_code(answer: Answer) -> str | None:
     """Return the error code that an answer of moto or of the harness holds, if it is an error."""
-    if answer.status < 400:
+    if answer.status < FIRST_ERROR:
         return None
     text = answer.body.decode(errors="replace")
     if found := re.search(r"<Code>([^<]*)</Code>", text):
