@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import random
 import threading
 import time
@@ -15,7 +16,7 @@ from botocore.config import Config
 
 from dockerparallel_ecs_fargate_provider._version import __version__
 from dockerparallel_ecs_fargate_provider.api_errors import explained, without_answer
-from dockerparallel_ecs_fargate_provider.errors import CredentialsError
+from dockerparallel_ecs_fargate_provider.errors import AWSUnreachableError, CredentialsError
 from dockerparallel_ecs_fargate_provider.rate_limits import RateLimits, throttled
 
 CALLS_AT_A_TIME = 8
@@ -23,6 +24,7 @@ CALLS_AT_A_TIME = 8
 
 ATTEMPTS = 10
 _LONGEST_PAUSE = 20.0
+_GIVEN_UP_SECONDS = 60.0
 # For a place in the queue of calls: a launch of 10,000 tasks at the published rate, and more.
 _TURN_SECONDS = 1800.0
 
@@ -44,7 +46,8 @@ class AWS:
     """The API of AWS in one region; thread-safe, and shared by all copies of a provider.
 
     Every call may block: for its turn under the published rates, for AWS's answer (at most a
-    minute for each of 10 attempts), and between attempts.
+    minute for each of 10 attempts), and between attempts. For a minute after a call that no
+    attempt of was answered, calls have one attempt.
 
     Parameters
     ----------
@@ -68,7 +71,8 @@ class AWS:
         self._given_region = region
         self._endpoint_url = endpoint_url
         self._lock = threading.RLock()
-        self._clients: dict[str, Any] = {}
+        self._clients: dict[tuple[str, int], Any] = {}
+        self._unanswered = -math.inf
         self._identity: Identity | None = None
         self._limits = RateLimits()
 
@@ -129,7 +133,9 @@ class AWS:
         AWSPermissionError, CredentialsError, AWSUnreachableError, AWSError
             The call failed for good; ``code`` of the error is AWS's.
         """
-        client = self._client(service)
+        # An endpoint that did not answer for minutes is not waited for with each call again.
+        given_up = time.monotonic() - self._unanswered < _GIVEN_UP_SECONDS
+        client = self._client(service, 1 if given_up else ATTEMPTS)
         bucket = self._limits.for_action(action) if service == "ecs" else None
         attempt = 1
         while True:
@@ -137,6 +143,7 @@ class AWS:
                 bucket.take(timeout=_TURN_SECONDS)
             try:
                 answer: dict[str, Any] = getattr(client, xform_name(action))(**parameters)
+                self._unanswered = -math.inf
                 return answer
             except botocore.exceptions.ClientError as error:
                 failure = explained(error, service, action)
@@ -145,7 +152,10 @@ class AWS:
                 if not hidden or attempt == ATTEMPTS:
                     raise failure from error
             except botocore.exceptions.BotoCoreError as error:
-                raise without_answer(error, service, action) from error
+                silence = without_answer(error, service, action)
+                if isinstance(silence, AWSUnreachableError):
+                    self._unanswered = time.monotonic()
+                raise silence from error
             # Throttling under a code that botocore does not know, and has not tried again.
             time.sleep(random.uniform(0, min(_LONGEST_PAUSE, 2.0**attempt / 4)))  # noqa: S311
             attempt += 1
@@ -184,21 +194,22 @@ class AWS:
                 self._used = boto3.Session()
             return self._used
 
-    def _client(self, service: str) -> Any:
+    def _client(self, service: str, attempts: int) -> Any:
         # Making a client is not thread-safe; using one is.
         with self._lock:
-            if service not in self._clients:
+            key = (service, attempts)
+            if key not in self._clients:
                 config = Config(
-                    retries={"mode": "standard", "total_max_attempts": ATTEMPTS},
+                    retries={"mode": "standard", "total_max_attempts": attempts},
                     connect_timeout=10,
                     read_timeout=60,
                     max_pool_connections=CALLS_AT_A_TIME + 2,
                     user_agent_extra=f"dockerparallel/{__version__}",
                 )
-                self._clients[service] = self._boto().client(
+                self._clients[key] = self._boto().client(
                     service,  # type: ignore[call-overload]
                     region_name=self.region,
                     endpoint_url=self._endpoint_url,
                     config=config,
                 )
-            return self._clients[service]
+            return self._clients[key]
