@@ -7,7 +7,7 @@ from collections.abc import Iterator
 import pytest
 
 from dockerparallel_fargate_harness import FargateHarness
-from dockerparallel_fargate_harness.client import CREDENTIALS
+from dockerparallel_fargate_harness.running import environment_for
 
 
 @pytest.fixture(scope="module")
@@ -17,9 +17,8 @@ def fargate() -> Iterator[FargateHarness]:
     What is left when its module is through goes with it.
     """
     with FargateHarness() as harness, pytest.MonkeyPatch.context() as environment:
-        environment.setenv("AWS_ENDPOINT_URL", harness.endpoint_url)
-        environment.setenv("AWS_DEFAULT_REGION", harness.region)
-        environment.setenv("DOCKERPARALLEL_CHECKIP_URL", harness.checkip_url)
-        for name, text in CREDENTIALS.items():
-            environment.setenv(name.upper(), text)
+        for name in ("AWS_PROFILE", "AWS_SESSION_TOKEN"):
+            environment.delenv(name, raising=False)
+        for name, text in environment_for(harness).items():
+            environment.setenv(name, text)
         yield harness

@@ -53,6 +53,15 @@ class OnFargate:
         return kill
 
     @pytest.fixture
+    def list_shared_resources(
+        self, fargate: FargateHarness
+    ) -> Callable[[DockerCluster], list[str]]:
+        def shared(_cluster: DockerCluster) -> list[str]:
+            return [f"{kind} {name}" for kind, names in fargate.left().items() for name in names]
+
+        return shared
+
+    @pytest.fixture
     def external_server(self, provider: CloudProvider, worker_container: DockerContainer) -> Any:
         with run_external_server(provider, worker_container, host=bridge_gateway()) as running:
             yield running
