@@ -16,7 +16,11 @@ from dockerparallel_ecs_fargate_provider.infrastructure import Infrastructure, S
 from dockerparallel_ecs_fargate_provider.launch import Launch
 from dockerparallel_ecs_fargate_provider.long_values import LongValues
 from dockerparallel_ecs_fargate_provider.options import Options
-from dockerparallel_ecs_fargate_provider.overrides import overrides, split_environment
+from dockerparallel_ecs_fargate_provider.overrides import (
+    limited_command,
+    overrides,
+    split_environment,
+)
 from dockerparallel_ecs_fargate_provider.ownership import Ownership
 from dockerparallel_ecs_fargate_provider.packing import TaskShape
 from dockerparallel_ecs_fargate_provider.records import Role, TaskRecord
@@ -195,7 +199,8 @@ class Deployment:
     ) -> Launch:
         ours = self.store.tags
         plain = {k: v for k, v in container.environment.items() if k not in container.secrets}
-        inside, outside = split_environment(container.command, plain)
+        command = limited_command(container.command, self.options.max_hours)
+        inside, outside = split_environment(command, plain)
         secret = {k: v for k, v in container.secrets.items() if fits(v)}
         longer = {k: v for k, v in container.secrets.items() if not fits(v)} | outside
         references: dict[str, str] = self.store.put_secrets(role, secret)
@@ -204,7 +209,7 @@ class Deployment:
         return Launch(
             number=shape.count,
             definition=self.definitions.ensure(container.image, references, site, ours),
-            overrides=overrides(shape.size, container.command, inside),
+            overrides=overrides(shape.size, command, inside),
             tags=tags.lowercase({**ours, **_shape_tags(role, shape)}),
             started_by=self.book.started_by,
             network={

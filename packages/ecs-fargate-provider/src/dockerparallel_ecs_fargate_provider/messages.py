@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 
 from dockerparallel import DockerParallelError
 from dockerparallel_ecs_fargate_provider.diagnosis import Phase, explain_stop
+from dockerparallel_ecs_fargate_provider.overrides import TIME_IS_UP
 from dockerparallel_ecs_fargate_provider.records import TaskRecord
 from dockerparallel_ecs_fargate_provider.task_logs import read_log
 from dockerparallel_managed_provider import redacted
@@ -79,6 +80,10 @@ class Reporter:
         container = state.worker_container if task.workers else state.server_container
         log = self._log(cluster, task)
         said = explain_stop(task.data, "" if container is None else container.image, log)
+        hours = self._deployment.options.max_hours
+        codes = {part.get("exitCode") for part in task.data.get("containers", ())}
+        if hours is not None and TIME_IS_UP in codes:
+            said = f"The {hours:g} hours of max_hours= are over. {said}"
         return redacted(cluster, said)
 
     def _log(self, cluster: DockerCluster, task: TaskRecord) -> str | None:

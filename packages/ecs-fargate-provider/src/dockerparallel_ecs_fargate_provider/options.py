@@ -29,6 +29,8 @@ _CLUSTER_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9_-]{0,31}")
 _TAG_TEXT = re.compile(r"[\w \-+=.:/@]*")
 _ARCHITECTURES = {"x86_64": "X86_64", "amd64": "X86_64", "arm64": "ARM64", "aarch64": "ARM64"}
 _RESERVED = ("aws:", "dockerparallel:")
+_FORGOTTEN = "after that many hours without a sign of its owner a cluster counts as forgotten."
+_CAPPED = "after that many hours each task ends by itself; None sets no limit."
 _MOST_TAGS = 30
 _LONGEST_KEY, _LONGEST_VALUE = 128, 256
 
@@ -53,6 +55,7 @@ class Options:
     checkip_url: str = CHECKIP_URL
     kms_key_id: str | None = None
     lifetime_hours: float = 24.0
+    max_hours: float | None = None
     poll_interval: float = 1.0
     start_timeout: float = 600.0
     stop_timeout: float = 120.0
@@ -92,7 +95,9 @@ def checked_options(given: Mapping[str, Any]) -> Options:
     check_str("checkip_url", values["checkip_url"])
     if not callable(values["client_cidr"]) and values["client_cidr"] is not None:
         values["client_cidr"] = checked_cidr(values["client_cidr"])
-    values["lifetime_hours"] = _hours(values["lifetime_hours"])
+    values["lifetime_hours"] = _hours("lifetime_hours", values["lifetime_hours"], _FORGOTTEN)
+    if values["max_hours"] is not None:
+        values["max_hours"] = _hours("max_hours", values["max_hours"], _CAPPED)
     for name in ("poll_interval", "start_timeout", "stop_timeout"):
         values[name] = check_seconds(name, values[name])
     if not values["assign_public_ip"] and values["vpc_id"] is None and not values["subnet_ids"]:
@@ -164,15 +169,14 @@ def _architecture(value: object) -> str:
     return _ARCHITECTURES[name.lower()]
 
 
-def _hours(value: object) -> float:
+def _hours(name: str, value: object, meaning: str) -> float:
     if isinstance(value, bool) or not isinstance(value, int | float):
-        raise InvalidTypeError(f"lifetime_hours must be a number of hours, not {value!r}.")
+        raise InvalidTypeError(f"{name} must be a number of hours, not {value!r}.")
     try:
-        return check_seconds("lifetime_hours", value)
+        return check_seconds(name, value)
     except InvalidValueError:
         raise InvalidValueError(
-            f"lifetime_hours must be above 0 and finite, not {value}: after that many hours "
-            "without a sign of its owner a cluster counts as forgotten."
+            f"{name} must be above 0 and finite, not {value}: {meaning}"
         ) from None
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping, Sequence
+from math import ceil
 from typing import Any
 
 from dockerparallel import InvalidValueError
@@ -12,6 +13,12 @@ from dockerparallel_ecs_fargate_provider.sizes import FargateSize
 
 LONGEST_OVERRIDES = 8192
 """Characters of all overrides of a task, as JSON (API reference of RunTask)."""
+
+KILL_AFTER = 30
+"""Seconds that a program has to end after its time is up."""
+
+TIME_IS_UP = 124
+"""What ``timeout`` ends with where it had to end its command (GNU coreutils)."""
 
 # How AWS writes its JSON is not said: there may be spaces.
 _MARGIN = 512
@@ -32,6 +39,24 @@ def overrides(
         "memory": str(size.memory),
         "containerOverrides": [container],
     }
+
+
+def limited_command(command: Sequence[str] | None, max_hours: float | None) -> list[str] | None:
+    """Return a command that ends after so many hours, by the program ``timeout`` of the image.
+
+    Raises
+    ------
+    InvalidValueError
+        There is a limit, and no command that could be given one.
+    """
+    if max_hours is None or command is None:
+        if max_hours is not None:
+            raise InvalidValueError(
+                f"max_hours={max_hours:g} limits the command of a container, and this container "
+                "has none (command=None): give it the command that its image runs."
+            )
+        return None if command is None else list(command)
+    return ["timeout", "-k", str(KILL_AFTER), str(ceil(max_hours * 3600)), *command]
 
 
 def split_environment(

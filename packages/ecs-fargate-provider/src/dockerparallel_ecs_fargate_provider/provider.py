@@ -86,6 +86,10 @@ class ECSFargateProvider(Exports, ManagedCloudProvider):
     lifetime_hours
         After so long without a sign of its owner, a cluster counts as forgotten, and ``gc``
         removes it.
+    max_hours
+        After so long each task ends by itself, whatever it does and whoever is gone, so that the
+        bill has a limit; workers whose server has ended end soon after it. It is kept by the
+        program ``timeout`` of the image (of GNU coreutils or busybox). No limit by default.
     prices
         What things cost; by default the published prices of us-east-1.
     poll_interval
@@ -134,6 +138,7 @@ class ECSFargateProvider(Exports, ManagedCloudProvider):
         checkip_url: str | None = None,
         kms_key_id: str | None = None,
         lifetime_hours: float = 24.0,
+        max_hours: float | None = None,
         prices: PriceTable | None = None,
         poll_interval: float = 1.0,
         start_timeout: float = 600.0,
@@ -157,6 +162,7 @@ class ECSFargateProvider(Exports, ManagedCloudProvider):
                 "checkip_url": checkip_url or os.environ.get(CHECKIP_VARIABLE) or CHECKIP_URL,
                 "kms_key_id": kms_key_id,
                 "lifetime_hours": lifetime_hours,
+                "max_hours": max_hours,
                 "poll_interval": poll_interval,
                 "start_timeout": start_timeout,
                 "stop_timeout": stop_timeout,
