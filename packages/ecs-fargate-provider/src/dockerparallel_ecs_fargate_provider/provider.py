@@ -225,6 +225,13 @@ class ECSFargateProvider(Exports, ManagedCloudProvider):
         deployment.access.open(site, cluster.config.server_port, deployment.store.tags)
         deployment.keep(cluster)
         shape = TaskShape(1, smallest_size(hardware.cpu, hardware.memory), 1)
+        if shape.size != (hardware.cpu, hardware.memory):
+            cluster.logger.info(
+                "Fargate has no size of %d CPU units and %d MiB: the server gets %s.",
+                hardware.cpu,
+                hardware.memory,
+                shape.size,
+            )
         deployment.run(cluster, Role.SERVER, [(container, shape, False)])
 
     def stop_server(self, cluster: DockerCluster) -> None:
