@@ -403,6 +403,23 @@ def test_what_stays_in_use_is_told_and_everything_else_stays(
     assert harness.left() == before
 
 
+def test_a_network_interface_in_the_group_keeps_everything(
+    harness: FargateHarness, session: Session, logger: ClusterLogger
+) -> None:
+    site = session.infrastructure.ensure(session.tags, logger)
+    ec2 = harness.client("ec2")
+    interface = ec2.create_network_interface(
+        SubnetId=site.subnet_ids[0], Groups=[site.security_group_id]
+    )["NetworkInterface"]["NetworkInterfaceId"]
+    before = harness.left()
+    with pytest.raises(AWSTimeoutError, match="network interfaces of stopped tasks to go"):
+        session.infrastructure.remove(logger, 0.01)
+    assert harness.left() == before
+    ec2.delete_network_interface(NetworkInterfaceId=interface)
+    session.infrastructure.remove(logger, 10.0)
+    assert harness.left() == {}
+
+
 def test_an_ecs_cluster_with_tasks_is_waited_for(
     harness: FargateHarness,
     session: Session,

@@ -267,6 +267,34 @@ def test_of_two_vpcs_all_sessions_take_the_same_and_leave_that_of_others(
     assert harness.left()["vpcs"] == sorted(made)
 
 
+def test_a_vpc_that_another_session_makes_at_the_same_time_is_the_one_of_both(
+    harness: FargateHarness,
+    ec2: Any,
+    session: Session,
+    logger: ClusterLogger,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    tags = [{"Key": INFRASTRUCTURE, "Value": "lab"}, {"Key": MADE_BY, "Value": "another"}]
+    theirs = [
+        ec2.create_vpc(
+            CidrBlock="10.213.0.0/16", TagSpecifications=[{"ResourceType": "vpc", "Tags": tags}]
+        )["Vpc"]["VpcId"]
+        for _ in range(4)
+    ]
+    listed = own_network.OwnNetwork._vpcs
+    first = iter([True])
+
+    def vpcs(self: own_network.OwnNetwork) -> list[dict[str, Any]]:
+        # The first listing is before any of them was made.
+        return [] if next(first, False) else listed(self)
+
+    monkeypatch.setattr(own_network.OwnNetwork, "_vpcs", vpcs)
+    chosen, _ = make(session, logger)
+    assert changes(harness).count("CreateVpc") == len(theirs) + 1
+    assert chosen == min([chosen, *theirs])
+    assert set(harness.left()["vpcs"]) == {chosen, *theirs}
+
+
 def test_sessions_that_start_together_both_have_a_network(
     harness: FargateHarness, ec2: Any, boto: Any, logger: ClusterLogger
 ) -> None:

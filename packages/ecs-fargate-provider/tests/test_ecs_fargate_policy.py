@@ -148,6 +148,47 @@ def test_the_policy_allows_all_that_is_called_and_no_statement_is_superfluous(
             assert action in used | called() | IMPLIED, action
 
 
+def held_to(harness: FargateHarness, policy: Mapping[str, Any]) -> None:
+    """Have the harness hold every caller to a policy, in the words of AWS's own variables."""
+    harness.allow_only(json.loads(json.dumps(policy).replace("${aws:userid}", USER_ID)))
+
+
+@pytest.mark.parametrize("give", CONFIGURATIONS)
+def test_aws_as_the_harness_plays_it_allows_all_that_is_called(
+    harness: FargateHarness, aws: AWS, logger: ClusterLogger, give: Give
+) -> None:
+    options = options_of(harness, give)
+    before = harness.left()
+    held_to(harness, policy_of(options))
+    live(harness, Session(aws, options), logger)
+    assert harness.left() == before
+
+
+@pytest.mark.parametrize(
+    "sid",
+    [
+        "Make",
+        "MakeByName",
+        "Remove",
+        "See",
+        "TagInEC2",
+        "TagInECS",
+        "UseNetwork",
+        "UseWhatIsShared",
+    ],
+)
+def test_aws_as_the_harness_plays_it_needs_each_statement(
+    harness: FargateHarness, aws: AWS, logger: ClusterLogger, sid: str
+) -> None:
+    options = options_of(harness, nothing)
+    policy = policy_of(options)
+    rest = [statement for statement in policy["Statement"] if statement["Sid"] != sid]
+    assert len(rest) == len(policy["Statement"]) - 1
+    held_to(harness, {**policy, "Statement": rest})
+    with pytest.raises(AWSPermissionError, match="not authorized to perform"):
+        live(harness, Session(aws, options), logger)
+
+
 def called() -> set[str]:
     """Return the actions that stand in the code of the provider beside their service."""
     folder = Path(dockerparallel_ecs_fargate_provider.__file__).parent
