@@ -57,7 +57,10 @@ class FargateHarness(RemoteControl):
         self._start_timeout = start_timeout
         self._timeout = timeout
         self._endpoint = ""
+        self._identifier = ""
         self._process: subprocess.Popen[str] | None = None
+        self._session: boto3.Session | None = None
+        self._creating = threading.Lock()
 
     @classmethod
     def attach(cls, endpoint_url: str, *, region: str = "us-east-1", timeout: float = 60.0) -> Self:
@@ -94,6 +97,14 @@ class FargateHarness(RemoteControl):
         return f"{self.endpoint_url}/harness/checkip"
 
     @property
+    def identifier(self) -> str:
+        """The value of the label ``dockerparallel.fargate-harness`` on all that it makes.
+
+        It is empty for a harness that this one has not started.
+        """
+        return self._identifier
+
+    @property
     def pid(self) -> int | None:
         """The number of the server's process, None where this harness has not started it."""
         return self._process.pid if self._process else None
@@ -126,7 +137,8 @@ class FargateHarness(RemoteControl):
                 f"the harness ended (status {process.returncode}) before it was ready, or was not "
                 f"ready within {self._start_timeout:g} s; its words are on stderr"
             )
-        self._endpoint = json.loads(line)["endpoint"]
+        ready = json.loads(line)
+        self._endpoint, self._identifier = ready["endpoint"], ready["id"]
 
     def close(self) -> None:
         """End the server that this harness has started, and wait until it has cleaned up.
@@ -168,5 +180,9 @@ class FargateHarness(RemoteControl):
         **arguments
             More arguments of ``boto3.Session.client``, such as ``config``.
         """
-        create: Any = self.session().client
-        return create(service, endpoint_url=self.endpoint_url, **arguments)
+        # Creating clients is not thread-safe, and each session reads the services' models anew.
+        with self._creating:
+            if self._session is None:
+                self._session = self.session()
+            create: Any = self._session.client
+            return create(service, endpoint_url=self.endpoint_url, **arguments)

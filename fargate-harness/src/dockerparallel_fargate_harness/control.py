@@ -16,6 +16,7 @@ from dockerparallel_fargate_harness.addresses import PublicAddresses
 from dockerparallel_fargate_harness.errors import ControlError
 from dockerparallel_fargate_harness.faults import Fault, Refusal
 from dockerparallel_fargate_harness.lifecycle import SPOT_REASON, Lifecycle
+from dockerparallel_fargate_harness.managed_policies import add_managed_policies
 from dockerparallel_fargate_harness.moto_app import MotoApp
 from dockerparallel_fargate_harness.settings import Settings
 from dockerparallel_fargate_harness.state import State
@@ -55,6 +56,7 @@ class Control:
         self._addresses = addresses
         self._moto = moto
         self._region = region
+        add_managed_policies()
         self._fresh: Inventory = self._inventory()
         self._methods: dict[str, Callable[..., Any]] = {
             "calls": self._calls,
@@ -102,6 +104,7 @@ class Control:
         self._lifecycle.forget_all()
         with self._state.lock:
             self._moto.reset()
+            add_managed_policies()
             self._state.tokens.clear()
             self._state.policy = None
             self._state.settings = Settings()

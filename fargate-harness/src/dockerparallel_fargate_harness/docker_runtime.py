@@ -5,6 +5,7 @@ from __future__ import annotations
 import sys
 import threading
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from datetime import datetime
 from typing import Any
 
@@ -25,6 +26,7 @@ from dockerparallel_fargate_harness.tasks import Task, TaskContainer
 OUT_OF_MEMORY = "OutOfMemoryError: Container killed due to memory usage"
 ENGINE_SECONDS = 120
 KILLED = 137
+REMOVALS = 8
 
 
 def connect() -> docker.DockerClient:
@@ -87,7 +89,13 @@ class DockerRuntime:
 
     def start(self, task: Task, /) -> None:
         """Start the containers of a task; the first one has the network, and the others join it."""
+        with task.moving:
+            self._start(task)
+
+    def _start(self, task: Task) -> None:
         with self._lock:
+            if task.phase == "over":
+                raise StartFailureError("the task vanished")
             groups = shared_groups(task)
         try:
             networks = self._networks.enter(task, groups)
@@ -103,7 +111,7 @@ class DockerRuntime:
                 made.start()
             self._note_address(task)
         except (APIError, requests.RequestException) as error:
-            self.remove(task)
+            self._remove(task)
             why = getattr(error, "explanation", None) or error
             raise StartFailureError(
                 f"CannotStartContainerError: Error response from daemon: {why}"
@@ -145,6 +153,10 @@ class DockerRuntime:
 
     def remove(self, task: Task, /) -> None:
         """Remove the containers of a task, whatever they do, and the networks of its own."""
+        with task.moving:
+            self._remove(task)
+
+    def _remove(self, task: Task) -> None:
         for container in reversed(task.containers):
             if container.docker_id:
                 remove_container(self._client, container.docker_id)
@@ -164,8 +176,13 @@ class DockerRuntime:
 
     def clear(self) -> None:
         """Remove all containers and networks."""
-        for container in self._containers():
-            remove_container(self._client, str(container.id))
+        # One after the other would take a second for a few of them.
+        with ThreadPoolExecutor(REMOVALS) as pool:
+            for done in [
+                pool.submit(remove_container, self._client, str(container.id))
+                for container in self._containers()
+            ]:
+                done.result()
         self._networks.close()
 
     def _containers(self) -> list[Container]:

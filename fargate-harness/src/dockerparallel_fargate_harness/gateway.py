@@ -8,7 +8,14 @@ import traceback
 from collections.abc import Callable
 from typing import Any
 
-from dockerparallel_fargate_harness import permissions, rules, rules_cluster, task_api, task_logs
+from dockerparallel_fargate_harness import (
+    moto_network,
+    permissions,
+    rules,
+    rules_cluster,
+    task_api,
+    task_logs,
+)
 from dockerparallel_fargate_harness.addresses import PublicAddresses
 from dockerparallel_fargate_harness.calls import Call
 from dockerparallel_fargate_harness.errors import AwsError
@@ -17,6 +24,7 @@ from dockerparallel_fargate_harness.moto_app import MotoApp
 from dockerparallel_fargate_harness.run_task import run_task
 from dockerparallel_fargate_harness.state import State
 from dockerparallel_fargate_harness.wire import (
+    FIRST_ERROR,
     Answer,
     AwsRequest,
     error_answer,
@@ -113,6 +121,13 @@ class Gateway:
             if own is not None:
                 return json_answer(own)
             answer = self._moto.answer(environ, body)
-            if request.action in GROUP_CHANGES:
-                self._addresses.refresh()
+            if answer.status < FIRST_ERROR:
+                self._follow(request)
             return answer
+
+    def _follow(self, request: AwsRequest) -> None:
+        """Do what a call that moto has carried out brings with it."""
+        if request.action in GROUP_CHANGES:
+            self._addresses.refresh()
+        if (request.service, request.action) == ("ec2", "DeleteSubnet"):
+            moto_network.forget_subnet(request.region, request.text("SubnetId"))

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import time
 from collections.abc import Callable
 
@@ -120,6 +121,7 @@ class Lifecycle:
             task.enter("PENDING", "pullStoppedAt")
             task.phase = "starting"
         try:
+            exposed = self.runtime.exposed_ports(image_of(task.containers[0]))
             self.runtime.start(task)
         except StartFailureError as error:
             with self._state.lock:
@@ -135,7 +137,7 @@ class Lifecycle:
                 self._scheduler.soon(lambda: self.runtime.remove(task))
                 return
             task.phase = "running"
-            self._addresses.assign(task, self.runtime.exposed_ports(image_of(task.containers[0])))
+            self._addresses.assign(task, exposed)
             moto_network.set_addresses(task.region, task.network)
             if task.desired_status == "STOPPED":
                 self._scheduler.soon(lambda: self._terminate(task))
@@ -146,18 +148,18 @@ class Lifecycle:
         # What ended before the task was running has not been collected.
         self._scheduler.soon(lambda: self._collect(task))
 
-    def _terminate(self, task: Task, signal: str = "SIGTERM") -> None:
+    def _terminate(self, task: Task) -> None:
+        """Ask the containers of a task to end, and kill each whose time is up."""
         with self._state.lock:
             if task.phase != "running":
                 return
-            if task.status != "STOPPING":
-                task.enter("STOPPING")
+            task.enter("STOPPING")
             alive = [one for one in task.containers if one.exit_code is None]
         for container in alive:
-            self.runtime.signal(container, signal)
-            if signal == "SIGTERM":
-                grace = float(container.definition.get("stopTimeout") or STOP_SECONDS)
-                self._scheduler.later(grace, lambda: self._terminate(task, "SIGKILL"))
+            grace = float(container.definition.get("stopTimeout") or STOP_SECONDS)
+            kill = functools.partial(self.runtime.signal, container, "SIGKILL")
+            self._scheduler.later(grace, kill)
+            self.runtime.signal(container, "SIGTERM")
 
     def _ended(self, docker_id: str) -> None:
         with self._state.lock:
@@ -167,7 +169,7 @@ class Lifecycle:
                 if any(container.docker_id == docker_id for container in task.containers)
             ]
         for task in found:
-            self._scheduler.soon(lambda task=task: self._collect(task))  # type: ignore[misc]
+            self._scheduler.soon(functools.partial(self._collect, task))
 
     def _collect(self, task: Task) -> None:
         """Note which containers have ended, and stop the task where an essential one has."""
@@ -192,6 +194,9 @@ class Lifecycle:
                 self._over(task)
 
     def _fail(self, task: Task, reason: str) -> None:
+        if task.phase == "over":
+            # It vanished while it started.
+            return
         self._note_stop(task, "TaskFailedToStart", reason)
         self._over(task)
 

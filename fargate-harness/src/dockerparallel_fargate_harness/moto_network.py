@@ -183,3 +183,11 @@ def table_of_association(region: str, association: str) -> str:
         if association in table.all_associations_ids:
             return str(identifier)
     return ""
+
+
+def forget_subnet(region: str, identifier: str) -> None:
+    """Undo the associations of a deleted subnet with route tables, which moto keeps."""
+    for table in ec2(region).route_tables.values():
+        for association, subnet_id in list(table._associations.items()):  # noqa: SLF001
+            if subnet_id == identifier:
+                del table._associations[association]  # noqa: SLF001

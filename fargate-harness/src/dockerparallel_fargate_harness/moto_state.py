@@ -15,6 +15,7 @@ from moto.iam.models import iam_backends
 from moto.logs.models import logs_backends
 from moto.secretsmanager.models import secretsmanager_backends
 from moto.ssm.models import ssm_backends
+from werkzeug.exceptions import HTTPException
 
 from dockerparallel_fargate_harness.errors import AwsError
 from dockerparallel_fargate_harness.wire import ACCOUNT
@@ -101,8 +102,8 @@ def secret(region: str, arn: str, stage: str, version: str) -> tuple[str, str] |
     """Return the ARN and text of a secret of Secrets Manager, or None."""
     try:
         found = secretsmanager_backends[ACCOUNT][region].get_secret_value(arn, version, stage)
-    except (ServiceException, KeyError):
-        # moto has several ways to say that there is none.
+    except (ServiceException, HTTPException, KeyError):
+        # moto has these ways to say that there is none.
         return None
     return str(found["ARN"]), str(found.get("SecretString", ""))
 

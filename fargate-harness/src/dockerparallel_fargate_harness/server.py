@@ -28,6 +28,8 @@ from dockerparallel_fargate_harness.scheduler import Scheduler
 from dockerparallel_fargate_harness.state import State
 from dockerparallel_fargate_harness.wire import FIRST_ERROR, Answer, parse
 
+# Its thousands of machine images would make every start and reset a second slower.
+NO_IMAGES = {"MOTO_EC2_LOAD_DEFAULT_AMIS": "false"}
 CHECKIP_PATH = "/harness/checkip"
 PARENT_SECONDS = 0.5
 
@@ -75,12 +77,12 @@ class Server:
         state = State(client_address=options.client_address)
         self._scheduler = Scheduler()
         self._addresses = PublicAddresses(state, forward=options.containers)
+        self.identifier = f"{os.getpid()}-{secrets.token_hex(4)}"
         runtime: Callable[..., Any] = NoContainers
         if options.containers:
             client = connect()
             remove_leftovers(client)
-            identifier = f"{os.getpid()}-{secrets.token_hex(4)}"
-            runtime = functools.partial(DockerRuntime, client, identifier, lock=state.lock)
+            runtime = functools.partial(DockerRuntime, client, self.identifier, lock=state.lock)
         self._lifecycle = Lifecycle(state, self._scheduler, self._addresses, runtime)
         moto = MotoApp()
         self._gateway = Gateway(state, self._lifecycle, self._addresses, moto)
@@ -134,12 +136,14 @@ def serve(options: Options) -> None:
     DockerUnavailableError
         Containers are wanted, and no engine answers.
     """
+    os.environ.update(NO_IMAGES)
     over = threading.Event()
     for number in (signal.SIGTERM, signal.SIGINT):
         signal.signal(number, lambda *_: over.set())
     logging.getLogger("werkzeug").setLevel(logging.WARNING)
     server = Server(options)
-    print(json.dumps({"endpoint": server.endpoint, "pid": os.getpid()}), flush=True)  # noqa: T201
+    ready = {"endpoint": server.endpoint, "id": server.identifier, "pid": os.getpid()}
+    print(json.dumps(ready), flush=True)  # noqa: T201 -- whoever started this waits for it
     if options.watch_stdin:
         threading.Thread(target=_watch_parent, args=(over,), daemon=True).start()
         threading.Thread(target=_watch_stdin, args=(over,), daemon=True).start()

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import itertools
+import threading
 import time
 from dataclasses import dataclass, field
 from typing import Any
@@ -158,6 +159,8 @@ class Task:
     number: int = field(default_factory=_numbers.__next__)
     phase: str = "waiting"
     """How far its containers are: waiting, starting, running, over."""
+    moving: threading.Lock = field(default_factory=threading.Lock)
+    """Held while its containers are started or removed."""
 
     @property
     def active(self) -> bool:
