@@ -8,6 +8,7 @@ from collections.abc import Iterator
 import docker
 import pytest
 from fargate_harness_account import Account
+from fargate_harness_engine import remains
 
 from dockerparallel_fargate_harness import FargateHarness
 from dockerparallel_fargate_harness.leftovers import LABEL
@@ -52,13 +53,6 @@ def engine() -> Iterator[docker.DockerClient]:
     client = docker.from_env()
     yield client
     client.close()
-
-
-def remains(engine: docker.DockerClient, label: str = LABEL) -> list[str]:
-    """Return the ids of the containers and networks with a label."""
-    containers = engine.containers.list(all=True, filters={"label": label}, ignore_removed=True)
-    networks = engine.networks.list(filters={"label": label})
-    return [str(one.id) for one in [*containers, *networks]]
 
 
 @pytest.fixture(scope="session")
