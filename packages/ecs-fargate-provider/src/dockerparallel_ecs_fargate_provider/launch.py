@@ -148,7 +148,8 @@ def _start(
 
 def _refusal(error: AWSError, *, spot: bool) -> AWSError:
     """Return an error that says why a task is not started, where AWS's code leaves it open."""
-    if error.code not in _CODES_OF_REFUSALS or isinstance(error, PermissionError):
+    # One of another class says it already, such as throttling under a code that leaves it open.
+    if error.code not in _CODES_OF_REFUSALS or type(error) is not AWSError:
         return error
     refusal = explain_refusal(error.text, spot=spot)
     refusal.code, refusal.text = error.code, error.text
