@@ -8,6 +8,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from datetime import UTC, datetime
 from typing import Any
 
+from dockerparallel_ecs_fargate_provider import tags
 from dockerparallel_ecs_fargate_provider.api import AWS
 from dockerparallel_ecs_fargate_provider.errors import AWSError
 from dockerparallel_ecs_fargate_provider.records import Role, TaskRecord
@@ -46,6 +47,7 @@ class TaskBook:
         self._ecs_cluster = ecs_cluster
         self._interval = poll_interval
         self._name = ""
+        self._cluster_id = ""
         self._tasks: dict[str, TaskRecord] = {}
         self._noted: dict[str, float] = {}
         self._next = 0.0
@@ -53,10 +55,15 @@ class TaskBook:
 
     def follow(self, name: str) -> None:
         """Begin anew, with the tasks of the cluster of a ``job_queue_name``."""
-        self._name = name
+        self._name, self._cluster_id = name, ""
         self._tasks.clear()
         self._noted.clear()
         self._soon()
+
+    def only(self, cluster_id: str) -> None:
+        """Leave out the tasks of other clusters that have, or had, the same name."""
+        self._cluster_id = cluster_id
+        self._tasks = {arn: record for arn, record in self._tasks.items() if self._is_ours(record)}
 
     @property
     def started_by(self) -> str:
@@ -98,7 +105,7 @@ class TaskBook:
                 [*self.listed(), *(arn for arn, known in self._tasks.items() if not known.over)]
             )
         )
-        found = {record.arn: record for record in self.described(wanted)}
+        found = {one.arn: one for one in self.described(wanted) if self._is_ours(one)}
         for arn in wanted:
             if arn in found:
                 self._tasks[arn] = found[arn]
@@ -125,6 +132,9 @@ class TaskBook:
         """Ask ECS for tasks by their ARNs; those that it does not know are not in the answer."""
         return described(self._aws, self._ecs_cluster, arns, self._tasks)
 
+    def _is_ours(self, record: TaskRecord) -> bool:
+        return self._cluster_id in {"", record.tags.get(tags.CLUSTER_ID, self._cluster_id)}
+
     def _soon(self) -> None:
         self._next, self._pause = 0.0, self._interval
 
@@ -142,13 +152,19 @@ def described(
     found: list[TaskRecord] = []
     known = known or {}
     for start in range(0, len(arns), DESCRIBED_AT_ONCE):
-        answer = aws.call(
-            "ecs",
-            "DescribeTasks",
-            cluster=ecs_cluster,
-            tasks=list(arns[start : start + DESCRIBED_AT_ONCE]),
-            include=["TAGS"],
-        )
+        try:
+            answer = aws.call(
+                "ecs",
+                "DescribeTasks",
+                cluster=ecs_cluster,
+                tasks=list(arns[start : start + DESCRIBED_AT_ONCE]),
+                include=["TAGS"],
+            )
+        except AWSError as error:
+            if error.code != "ClusterNotFoundException":
+                raise
+            # It can be removed only when no task runs in it.
+            return []
         found += [TaskRecord.of(data, known.get(data["taskArn"])) for data in answer["tasks"]]
     return found
 

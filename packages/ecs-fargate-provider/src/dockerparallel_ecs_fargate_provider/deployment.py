@@ -14,7 +14,7 @@ from dockerparallel_ecs_fargate_provider.definitions import TaskDefinitions
 from dockerparallel_ecs_fargate_provider.errors import AWSError
 from dockerparallel_ecs_fargate_provider.infrastructure import Infrastructure, Site
 from dockerparallel_ecs_fargate_provider.launch import Launch
-from dockerparallel_ecs_fargate_provider.long_values import LongValues
+from dockerparallel_ecs_fargate_provider.long_values import LongValues, check_long_values
 from dockerparallel_ecs_fargate_provider.options import Options
 from dockerparallel_ecs_fargate_provider.overrides import (
     limited_command,
@@ -96,6 +96,7 @@ class Deployment:
         self._stored = None
         self.book.follow(name)
         self.store.begin(name)
+        self.book.only(self.store.cluster_id)
 
     def take_named(self, name: str) -> None:
         """Make a cluster that runs ours, by its lease.
@@ -114,6 +115,7 @@ class Deployment:
                 "it anew."
             )
         self.store.take(lease)
+        self.book.only(lease.cluster_id)
         self._orphan = None
 
     def site(self, cluster: DockerCluster) -> Site:
@@ -133,11 +135,11 @@ class Deployment:
         """Remove what was made for the cluster alone; idempotent."""
         name = self.name
         if name:
-            self.long_values.remove(name)
+            self.long_values.remove(name, self.store.cluster_id)
             self.store.remove()
         elif self._orphan is not None:
             self.long_values.remove(self._orphan)
-            self.store.remove_lease(self._orphan)
+            self.store.remove_named(self._orphan)
         self.access.shut(self.others_run())
         if cluster.state.starting:
             self._undo(cluster)
@@ -189,10 +191,19 @@ class Deployment:
                 # Somebody has deregistered the definition since we looked.
                 gone = "inactive" in error.text.lower()
                 if started or not gone or attempt == 2:  # noqa: PLR2004
+                    self._find_started(cluster)
                     raise
                 self.definitions.forget()
         self.store.note_launched()
         return started
+
+    def _find_started(self, cluster: DockerCluster) -> None:
+        """Come to know tasks that were started by calls whose answers were lost."""
+        try:
+            self.book.refresh(now=True)
+        except AWSError as error:
+            # Why the start has failed matters more.
+            cluster.logger.debug("ECS does not tell which tasks were started: %s", error)
 
     def _launch(
         self, site: Site, role: Role, container: DockerContainer, shape: TaskShape, spot: bool
@@ -221,6 +232,18 @@ class Deployment:
             },
             spot=spot,
         )
+
+
+def check_container(container: DockerContainer) -> None:
+    """Refuse a container of which something is too long for AWS; asks AWS nothing.
+
+    Raises
+    ------
+    InvalidValueError
+        A variable, a secret or the command is.
+    """
+    _, outside = split_environment(container.command, container.environment)
+    check_long_values({**outside, **container.secrets})
 
 
 def _shape_tags(role: Role, shape: TaskShape) -> Mapping[str, str]:

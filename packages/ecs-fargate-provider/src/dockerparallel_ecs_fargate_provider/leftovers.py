@@ -161,10 +161,11 @@ class Leftovers:
         try:
             lease = self._store.read_lease(name)
         except StaticDataError:
-            # It names its slot, which is lost then; the name must be free all the same.
-            self._store.remove_lease(name)
-            return len(tasks)
-        if lease is not None:
+            # The name must be free, and nothing secret be left, all the same.
+            lease = None
+        if lease is None:
+            self._store.remove_named(name)
+        else:
             self._store.take(lease)
             self._store.remove()
         return len(tasks)
@@ -206,6 +207,7 @@ class Leftovers:
         for name in expired:
             self.end(name, logger)
         if deep and not self.clusters():
+            self._store.remove_lost()
             TaskDefinitions(self._aws, self._options).remove()
             infrastructure = Infrastructure(self._aws, self._options)
             infrastructure.remove(logger, self._options.stop_timeout)

@@ -67,8 +67,16 @@ class LongValues:
             references |= self._kept[digest]
         return references
 
-    def remove(self, cluster: str) -> None:
-        """Remove all values of a cluster, those of other sessions included; idempotent."""
+    def remove(self, cluster: str, cluster_id: str = "") -> None:
+        """Remove all values of a cluster, those of other sessions included; idempotent.
+
+        Parameters
+        ----------
+        cluster
+            ``job_queue_name``.
+        cluster_id
+            Which one of that name; by default any.
+        """
         found = self._aws.pages(
             "secretsmanager",
             "ListSecrets",
@@ -79,6 +87,8 @@ class LongValues:
         for secret in list(found):
             # The filter takes a beginning of the name; be sure that it is this cluster's.
             if not secret["Name"].startswith(f"{self._prefix}/{cluster}/"):
+                continue
+            if cluster_id not in {"", tags.parsed(secret.get("Tags")).get(tags.CLUSTER_ID)}:
                 continue
             try:
                 self._aws.call(

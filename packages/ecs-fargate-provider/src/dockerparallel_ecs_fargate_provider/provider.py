@@ -17,7 +17,7 @@ from dockerparallel import (
 )
 from dockerparallel.validation import check_optional_str
 from dockerparallel_ecs_fargate_provider.api import AWS
-from dockerparallel_ecs_fargate_provider.deployment import Deployment
+from dockerparallel_ecs_fargate_provider.deployment import Deployment, check_container
 from dockerparallel_ecs_fargate_provider.exports import Exports
 from dockerparallel_ecs_fargate_provider.messages import Reporter
 from dockerparallel_ecs_fargate_provider.options import (
@@ -205,16 +205,19 @@ class ECSFargateProvider(Exports, ManagedCloudProvider):
         Raises
         ------
         InvalidValueError
-            No size of Fargate is enough for the server, or for one worker.
+            No size of Fargate is enough for the server, or for one worker; or a variable, secret
+            or command is too long.
         ClusterExistsError
             Another session has started a cluster of this name meanwhile.
         LaunchError, AWSError
             AWS does not start it.
         """
         check_hardware("server", hardware)
+        check_container(container)
         if cluster.config.expected_worker_number:
             # Before a server runs in vain.
             check_hardware("worker", cluster.config.worker_hardware)
+            check_container(cluster.state.worker_container)
         deployment = self._deployment
         deployment.begin(cluster)
         self.stop_server(cluster)
@@ -292,13 +295,15 @@ class ECSFargateProvider(Exports, ManagedCloudProvider):
         Raises
         ------
         InvalidValueError
-            No size of Fargate is enough for one worker.
+            No size of Fargate is enough for one worker; or a variable, secret or command is too
+            long.
         ClusterExistsError
             Another session has started a cluster of this name meanwhile.
         LaunchError, AWSError
             AWS does not start all of them; those that it started are known.
         """
         check_hardware("worker", hardware)
+        check_container(container)
         deployment = self._deployment
         deployment.begin(cluster)
         deployment.keep(cluster)
@@ -462,5 +467,6 @@ class ECSFargateProvider(Exports, ManagedCloudProvider):
                 self._options.cluster_name,
             )
             return
+        deployment.store.remove_lost()
         deployment.definitions.remove()
         deployment.infrastructure.remove(cluster.logger, self._options.stop_timeout)

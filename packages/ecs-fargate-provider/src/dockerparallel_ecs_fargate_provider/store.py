@@ -17,13 +17,14 @@ import dataclasses
 import hashlib
 import json
 import secrets
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from datetime import UTC, datetime
 from itertools import count
 from typing import Any
 
 from dockerparallel import ClusterExistsError, StaticDataError
 from dockerparallel_ecs_fargate_provider.api import AWS
+from dockerparallel_ecs_fargate_provider.errors import AWSError
 from dockerparallel_ecs_fargate_provider.lease import Lease
 from dockerparallel_ecs_fargate_provider.options import Options
 from dockerparallel_ecs_fargate_provider.ownership import Ownership
@@ -31,6 +32,7 @@ from dockerparallel_ecs_fargate_provider.parameters import LONGEST_VALUE, Parame
 from dockerparallel_ecs_fargate_provider.records import Role
 
 _MOST_SLOTS = 1000
+_CLAIM = "/claim"
 
 
 class ClusterStore:
@@ -50,6 +52,11 @@ class ClusterStore:
         )
         self.lease: Lease | None = None
         self._written: dict[str, str] = {}
+
+    @property
+    def cluster_id(self) -> str:
+        """Which cluster of its name is ours."""
+        return self._held().cluster_id
 
     @property
     def tags(self) -> dict[str, str]:
@@ -76,22 +83,37 @@ class ClusterStore:
             expires=self._ownership.expiry(),
         )
         ours = self._ownership.tags(name, lease.cluster_id)
-        if not self.parameters.create(_lease_name(name), lease.text(), ours):
-            old = self.read_lease(name)
-            if old is not None and old.starting:
-                raise ClusterExistsError(
-                    f"Another session of {old.owner} is starting a cluster {name!r} at this "
-                    "moment, or has crashed while it did: choose another job_queue_name, or try "
-                    "again in two minutes."
-                )
-            # What a crashed session has left.
-            if old is not None:
-                self.lease = old
+        try:
+            self._take_name(lease, ours)
+            self.lease = lease
+            self.lease = dataclasses.replace(lease, slot=self._claim_slot(lease, ours))
+            self.parameters.replace(_lease_name(name), self.lease.text())
+        except BaseException as error:
+            # Also what was made by a call whose answer was lost.
+            self.lease = self.lease or lease
+            try:
                 self.remove()
-            self.parameters.put(_lease_name(name), lease.text(), ours)
-        self.lease = lease
-        self.lease = dataclasses.replace(lease, slot=self._claim_slot(lease, ours))
-        self.parameters.replace(_lease_name(name), self.lease.text())
+            except AWSError as further:
+                error.add_note(f"The lease could not be given back either: {further}")
+                self.forget()
+            raise
+
+    def _take_name(self, lease: Lease, ours: Mapping[str, str]) -> None:
+        name = lease.cluster
+        if self.parameters.create(_lease_name(name), lease.text(), ours):
+            return
+        old = self.read_lease(name)
+        if old is not None and old.starting:
+            raise ClusterExistsError(
+                f"Another session of {old.owner} is starting a cluster {name!r} at this "
+                "moment, or has crashed while it did: choose another job_queue_name, or try "
+                "again in two minutes."
+            )
+        # What a crashed session has left.
+        if old is not None:
+            self.lease = old
+            self.remove()
+        self.parameters.put(_lease_name(name), lease.text(), ours)
 
     def read_lease(self, name: str) -> Lease | None:
         """Return the lease of a name, or ``None`` where nobody has it.
@@ -133,22 +155,51 @@ class ClusterStore:
         self.lease, self._written = None, {}
 
     def remove(self) -> None:
-        """Remove the secrets, the slot's claim and the lease; idempotent."""
+        """Remove secrets, claim and lease, where they still are ours; idempotent.
+
+        Another session may have ended our cluster and started one of the same name.
+        """
         lease = self.lease
         if lease is None:
             return
-        if lease.slot >= 0:
-            slot = _slot(lease)
-            # The claim last: who finds a slot free finds it empty.
-            inside = [name for name in self.parameters.names(slot) if name != f"{slot}/claim"]
-            self.parameters.delete(inside)
-            self.parameters.delete([f"{slot}/claim"])
-        self.parameters.delete([_lease_name(lease.cluster)])
+        slots = [] if lease.slot < 0 else [_slot(lease)]
+        # Without one in the lease, an attempt to claim a slot may have succeeded all the same.
+        slots = slots or self._slots()
+        owners = self._owners([_lease_name(lease.cluster), *map(_claim_name, slots)])
+        for slot in slots:
+            if owners.get(_claim_name(slot)) == lease.cluster_id:
+                self._empty(slot)
+        if owners.get(_lease_name(lease.cluster)) in {lease.cluster_id, ""}:
+            self.parameters.delete([_lease_name(lease.cluster)])
         self.forget()
 
-    def remove_lease(self, name: str) -> None:
-        """Remove a lease that cannot be read."""
+    def remove_named(self, name: str) -> None:
+        """Remove what is left of a cluster whose lease is gone or cannot be read; idempotent."""
+        slots = self._slots()
+        for slot, text in self.parameters.read(list(map(_claim_name, slots))).items():
+            if _told(text, "cluster") == name:
+                self._empty(slot.removesuffix(_CLAIM))
         self.parameters.delete([_lease_name(name)])
+
+    def remove_lost(self) -> None:
+        """Remove the slots that crashed sessions have left, where nobody has a lease."""
+        for slot in self._slots():
+            self._empty(slot)
+
+    def _slots(self) -> list[str]:
+        found = self.parameters.names("slots")
+        return [name.removesuffix(_CLAIM) for name in found if name.endswith(_CLAIM)]
+
+    def _owners(self, names: Sequence[str]) -> dict[str, str]:
+        """Return the ids of the clusters of leases and claims, empty where that cannot be read."""
+        found = self.parameters.read(names)
+        return {name: _told(text, "cluster_id") for name, text in found.items()}
+
+    def _empty(self, slot: str) -> None:
+        # The claim last: who finds a slot free finds it empty.
+        inside = [name for name in self.parameters.names(slot) if name != _claim_name(slot)]
+        self.parameters.delete(inside)
+        self.parameters.delete([_claim_name(slot)])
 
     def _claim_slot(self, lease: Lease, ours: Mapping[str, str]) -> int:
         claim = json.dumps({"cluster": lease.cluster, "cluster_id": lease.cluster_id})
@@ -158,7 +209,7 @@ class ClusterStore:
                     f"{_MOST_SLOTS} clusters have their secrets under {self.parameters.root}: "
                     "remove forgotten ones by 'python -m dockerparallel_ecs_fargate_provider gc'."
                 )
-            if self.parameters.create(f"slots/{number}/claim", claim, ours):
+            if self.parameters.create(_claim_name(f"slots/{number}"), claim, ours):
                 return number
         raise AssertionError("unreachable")
 
@@ -243,3 +294,15 @@ def _lease_name(cluster: str) -> str:
 
 def _slot(lease: Lease) -> str:
     return f"slots/{lease.slot}"
+
+
+def _claim_name(slot: str) -> str:
+    return f"{slot}{_CLAIM}"
+
+
+def _told(text: str, key: str) -> str:
+    """Return what a lease or a claim tells, or an empty text where it cannot be read."""
+    try:
+        return str(json.loads(text)[key])
+    except (ValueError, KeyError, TypeError):
+        return ""
