@@ -141,7 +141,7 @@ class Deployment:
             self.long_values.remove(self._orphan)
             self.store.remove_named(self._orphan)
         self.access.shut(self.others_run())
-        if cluster.state.starting:
+        if name and cluster.state.starting:
             self._undo(cluster)
         self._site, self._stored, self._orphan = None, None, None
 

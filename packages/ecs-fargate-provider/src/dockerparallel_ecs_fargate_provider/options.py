@@ -15,6 +15,7 @@ from dockerparallel.validation import (
     check_seconds,
     check_str,
 )
+from dockerparallel_ecs_fargate_provider.prices import PriceTable
 
 Architecture = Literal["X86_64", "ARM64"]
 
@@ -107,6 +108,34 @@ def checked_options(given: Mapping[str, Any]) -> Options:
             "subnet_ids (or vpc_id)."
         )
     return Options(**values)
+
+
+def checked_session(value: object) -> Any:
+    """Return what makes clients of AWS's services, or ``None`` for boto3's default.
+
+    Raises
+    ------
+    InvalidTypeError
+        It is no session.
+    """
+    if value is not None and not callable(getattr(value, "client", None)):
+        raise InvalidTypeError(f"session must be a boto3.Session, not {value!r}.")
+    return value
+
+
+def checked_prices(value: object) -> PriceTable:
+    """Return what things cost: by default the published prices.
+
+    Raises
+    ------
+    InvalidTypeError
+        It is no table of prices.
+    """
+    if value is None:
+        return PriceTable.published()
+    if not isinstance(value, PriceTable):
+        raise InvalidTypeError(f"prices must be a PriceTable, not {value!r}.")
+    return value
 
 
 def checked_cidr(value: object) -> str:

@@ -24,6 +24,8 @@ from dockerparallel_ecs_fargate_provider.options import (
     CHECKIP_URL,
     CHECKIP_VARIABLE,
     checked_options,
+    checked_prices,
+    checked_session,
 )
 from dockerparallel_ecs_fargate_provider.packing import TaskShape
 from dockerparallel_ecs_fargate_provider.prices import PriceTable
@@ -168,9 +170,13 @@ class ECSFargateProvider(Exports, ManagedCloudProvider):
                 "stop_timeout": stop_timeout,
             }
         )
-        aws = AWS(session, options.region, check_optional_str("endpoint_url", endpoint_url))
+        aws = AWS(
+            checked_session(session),
+            options.region,
+            check_optional_str("endpoint_url", endpoint_url),
+        )
         self._options = options
-        self._prices = prices or PriceTable.published()
+        self._prices = checked_prices(prices)
         self._deployment = Deployment(aws, options)
         self._server = ServerPlace(self._deployment)
         self._reporter = Reporter(self._deployment)
