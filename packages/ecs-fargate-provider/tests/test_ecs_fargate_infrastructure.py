@@ -439,7 +439,6 @@ def test_an_ecs_cluster_with_tasks_is_waited_for(
         ("RevokeSecurityGroupIngress", set()),
         ("DeleteSecurityGroup", {"security_groups"}),
         ("DeleteSubnet", {"subnets", "vpcs"}),
-        ("DisassociateRouteTable", set()),
         ("DeleteRouteTable", {"route_tables", "vpcs"}),
         ("DetachInternetGateway", {"internet_gateways"}),
         ("DeleteInternetGateway", {"internet_gateways"}),
