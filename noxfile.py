@@ -28,8 +28,12 @@ ROOT = Path(__file__).parent
 DIST = ROOT / "dist"
 # A folder for one JUnit file per pytest run, so that a caller can add them up.
 RESULTS_VARIABLE = "DOCKERPARALLEL_RESULTS"
-# Runs a command for which a missing image is built without any registry.
-OWN_IMAGE = ("python", "-m", "tools.with_own_image")
+# Run a command with an image that is built without any registry: on the engine, and on the harness
+# that is ECS Fargate on this machine.
+THROUGH = {
+    "local-docker": ("python", "-m", "tools.with_own_image"),
+    "ecs-fargate": ("python", "-m", "tools.with_fargate_harness"),
+}
 
 
 def load_members() -> dict[str, dict[str, Any]]:
@@ -107,19 +111,39 @@ def wheels_for(*requirements: str) -> list[str]:
     return [*arguments, *foreign]
 
 
+def taken_option(arguments: Iterable[str], name: str) -> tuple[str | None, list[str]]:
+    """Return the value of an option, in either of its two forms, and the arguments without it."""
+    value, rest = None, []
+    words = iter(arguments)
+    for word in words:
+        if word == name:
+            value = next(words, None)
+        elif word.startswith(f"{name}="):
+            value = word.partition("=")[2]
+        else:
+            rest.append(word)
+    return value, rest
+
+
 def run_pytest(
-    session: nox.Session, *arguments: str, part: str = "", through: Iterable[str] = ()
+    session: nox.Session,
+    *arguments: str,
+    part: str = "",
+    through: Iterable[str] = (),
+    own_arguments: bool = True,
 ) -> None:
     """Run pytest with the arguments after ``--``, else with `arguments`.
 
     A session that runs it several times names the `part`, so that each has its results. The words
-    of `through` are a command that runs what follows them.
+    of `through` are a command that runs what follows them. Without `own_arguments` those after
+    ``--`` are in `arguments` already.
     """
     results = os.environ.get(RESULTS_VARIABLE)
     name = f"{session.name} {part}".strip()
     file = "".join(letter if letter.isalnum() else "-" for letter in name)
     report = [f"--junitxml={Path(results) / file}.xml"] if results else []
-    session.run(*through, "pytest", *report, *(session.posargs or arguments))
+    given = session.posargs if own_arguments else ()
+    session.run(*through, "pytest", *report, *(given or arguments))
 
 
 def sources_digest() -> str:
@@ -159,19 +183,40 @@ def matrix(session: nox.Session, package: str) -> None:
 
 @nox.session
 def conformance(session: nox.Session) -> None:
-    """Check the promises of every installed pair of provider and container."""
+    """Check the promises of every installed pair, or of those that --provider NAME is of."""
     install_workspace(session, *group("test"))
+    wanted, arguments = taken_option(session.posargs, "--provider")
     pairs = session.run("python", "tools/installed_pairs.py", silent=True)
     for provider, container in map(str.split, str(pairs).splitlines()):
+        if wanted not in {None, provider}:
+            continue
+        placed = fargate_options() if provider == "ecs-fargate" else []
         run_pytest(
             session,
             "--pyargs",
             "dockerparallel_conformance",
             f"--provider={provider}",
             f"--container={container}",
+            *placed,
+            *arguments,
             part=f"{provider} {container}",
-            through=OWN_IMAGE if provider == "local-docker" else (),
+            through=THROUGH.get(provider, ()),
+            own_arguments=False,
         )
+
+
+def fargate_options() -> list[str]:
+    """Return how the suite runs on the harness, or on AWS where ``DOCKERPARALLEL_AWS=1``.
+
+    ``tools/with_fargate_harness.py`` fills in the image and the address of this machine.
+    """
+    image, host = "--image={image}", "--host-address={host}"
+    if os.environ.get("DOCKERPARALLEL_AWS") != "1":
+        return [image, host]
+    # Each task pulls its image there, so that a start takes a minute or two.
+    slow = [image, "--check-timeout=1200", "--timeout=3600"]
+    # Tasks must reach the suite's own external server, which few machines allow.
+    return [*slow, host] if os.environ.get("DOCKERPARALLEL_AWS_HOST") else [*slow, "-k", "not p46"]
 
 
 @nox.session
@@ -257,16 +302,21 @@ def docker_engine(session: nox.Session) -> None:
 @nox.session
 def demo(session: nox.Session) -> None:
     """Search hyper-parameters on a cluster, by default of processes (-- takes its arguments)."""
+    arguments = list(session.posargs)
+    harness = "--harness" in arguments
     # Without the conformance suite and what it needs.
     packages = [folder for folder in MEMBERS if folder.startswith("packages/")]
     embedded = "dockerparallel-redis-queue-container[embedded]"
-    install_editable(session, packages, embedded, *group("demo"))
-    arguments = list(session.posargs)
-    if "local-docker" in " ".join(arguments) and not any("--image" in text for text in arguments):
+    needed = [*packages, *(["fargate-harness"] if harness else [])]
+    install_editable(session, needed, embedded, *group("demo"))
+    in_docker = harness or "local-docker" in " ".join(arguments)
+    if in_docker and not any("--image" in text for text in arguments):
         made = session.run("python", "-m", "tools.demo_image", silent=True)
         arguments += [f"--image={str(made).split()[-1]}"]
+    through = ("python", "-m", "dockerparallel_fargate_harness", "run", "--") if harness else ()
+    words = [word for word in arguments if word != "--harness"]
     # Unbuffered, so that its lines and the cluster's messages on standard error keep their order.
-    session.run("python", "-u", "examples/digits_search.py", *arguments)
+    session.run(*through, "python", "-u", "examples/digits_search.py", *words)
 
 
 @nox.session

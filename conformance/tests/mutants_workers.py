@@ -9,7 +9,14 @@ from memory_provider import MemoryProvider
 from memory_tasks import PASSWORD
 from mutation import Mutant
 
-from dockerparallel import DockerCluster, DockerContainer, DockerHardware, Status, WorkerNumbers
+from dockerparallel import (
+    DockerCluster,
+    DockerContainer,
+    DockerHardware,
+    Status,
+    WorkerNumbers,
+    exported,
+)
 
 
 class ForgetsAWorker(MemoryProvider):
@@ -138,6 +145,25 @@ class ShowsSecretsInTheEnvironment(MemoryProvider):
         return {**super().environment(container), **container.secrets}
 
 
+class TellsThatItShowsSecrets(MemoryProvider):
+    """Says itself that the platform shows the variables and the secrets of the workers."""
+
+    @exported
+    def shown_environment(self, cluster: DockerCluster) -> list[str]:
+        """Return what the platform shows."""
+        worker = cluster.state.worker_container
+        return [f"{name}={text}" for name, text in worker.full_environment().items()]
+
+
+class TellsOfNoEnvironment(MemoryProvider):
+    """Says that the platform shows nothing, although workers have variables."""
+
+    @exported
+    def shown_environment(self) -> list[str]:
+        """Return what the platform shows."""
+        return []
+
+
 class ChangesTheClustersContainer(MemoryProvider):
     """Writes the platform's name for a container into the object of the cluster."""
 
@@ -164,5 +190,7 @@ MUTANTS = (
     Mutant("P-10", LosesSecrets),
     Mutant("P-10", EndsSecretsWithALine),
     Mutant("P-11", ShowsSecretsInTheEnvironment),
+    Mutant("P-11", TellsThatItShowsSecrets),
+    Mutant("P-11", TellsOfNoEnvironment),
     Mutant("P-12", ChangesTheClustersContainer),
 )

@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from fargate_rig import fargate  # noqa: F401 - as below
 from redis_queue_test_image import redis_queue_image  # noqa: F401 - a fixture for all
 
 from dockerparallel import DockerCluster

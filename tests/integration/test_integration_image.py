@@ -192,7 +192,7 @@ def test_it_says_what_it_is(redis_queue_image: str) -> None:
     assert labels["org.opencontainers.image.title"] == "DockerParallel redis-queue"
     assert labels["org.opencontainers.image.version"]
     assert BUILD_LABEL not in labels
-    assert config["Entrypoint"] == ["tini", "--"]
+    assert config["Entrypoint"] == ["tini", "-s", "--"]
     assert config["Healthcheck"]["Test"] == ["CMD", *HEALTHCHECK]
     assert "DOCKERPARALLEL_RUN_AS=dockerparallel" in config["Env"]
 

@@ -47,6 +47,7 @@ def external_server(
     server_container: DockerContainer | None = None,
     *,
     timeout: float = 60.0,
+    host: str | None = None,
 ) -> Iterator[RunningServer]:
     """Run a server for the block, and remove it afterwards with all that came of it.
 
@@ -68,6 +69,9 @@ def external_server(
         The server, not configured.
     timeout
         Seconds for the server to accept connections, and before that for pulling its image.
+    host
+        The address of this machine by which workers reach it; by default what ``host_address()``
+        says, else loopback.
 
     Yields
     ------
@@ -95,7 +99,7 @@ def external_server(
         verbose=0,
     )
     with ExitStack() as running:
-        host = _host(cluster)
+        host = host or _host(cluster)
         port, how = _start(cluster, running, timeout, host)
         server = ExternalServer(
             public_ip=host,

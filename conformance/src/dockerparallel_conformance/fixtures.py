@@ -44,8 +44,13 @@ class ConformanceFixtures:
 
     @pytest.fixture
     def worker_container(self, request: pytest.FixtureRequest) -> DockerContainer:
-        """Give the worker container; by default the installed one that ``--container`` names."""
-        return resolve_container(_option(request, "container"))
+        """Give the worker container; by default the installed one that ``--container`` names.
+
+        With ``--image``, it and its server run that image.
+        """
+        container = resolve_container(_option(request, "container"))
+        container.image = request.config.getoption("--image") or container.image
+        return container
 
     @pytest.fixture
     def server_container(self) -> DockerContainer | None:
@@ -90,6 +95,11 @@ class ConformanceFixtures:
         return hooks.list_resources
 
     @pytest.fixture
+    def shown_environment(self) -> Callable[[DockerCluster], list[str] | None]:
+        """Give what tells what the platform shows of the environment of containers."""
+        return hooks.shown_environment
+
+    @pytest.fixture
     def list_shared_resources(self) -> Callable[[DockerCluster], list[str]]:
         """Give what tells all that only deep clean-up removes."""
         return hooks.list_shared_resources
@@ -102,12 +112,15 @@ class ConformanceFixtures:
     @pytest.fixture
     def external_server(
         self,
+        request: pytest.FixtureRequest,
         provider: CloudProvider,
         worker_container: DockerContainer,
         server_container: DockerContainer | None,
     ) -> Iterator[ExternalServer | RunningServer]:
         """Give a server that runs outside any cluster, for one test."""
-        with external_server(provider, worker_container, server_container) as running:
+        host = request.config.getoption("--host-address")
+        given = (provider, worker_container, server_container)
+        with external_server(*given, host=host) as running:
             yield running
 
     # What the checks use --------------------------------------------------------------------
@@ -127,6 +140,7 @@ class ConformanceFixtures:
         kill_worker: Callable[[DockerCluster], None],
         kill_server: Callable[[DockerCluster], None],
         list_resources: Callable[[DockerCluster], list[str]],
+        shown_environment: Callable[[DockerCluster], list[str] | None],
         list_shared_resources: Callable[[DockerCluster], list[str]],
         backend_state: Callable[[], object],
     ) -> Subject:
@@ -149,6 +163,7 @@ class ConformanceFixtures:
                 kill_worker=kill_worker,
                 kill_server=kill_server,
                 list_resources=list_resources,
+                shown_environment=shown_environment,
                 list_shared_resources=list_shared_resources,
                 backend_state=backend_state,
                 external_server=outside,

@@ -105,6 +105,16 @@ def list_resources(cluster: DockerCluster) -> list[str]:
     return found
 
 
+def shown_environment(cluster: DockerCluster) -> list[str] | None:
+    """Return what the platform shows of the environment of the cluster's containers.
+
+    By the exported function of that name, where the provider has it; else ``None``: then all that
+    a container itself finds in its environment counts as shown.
+    """
+    view = cluster.cloud_provider
+    return list(view.shown_environment()) if "shown_environment" in dir(view) else None
+
+
 def list_shared_resources(cluster: DockerCluster) -> list[str]:  # noqa: ARG001 - a hook's form
     """Return what plain clean-up keeps for later clusters, and deep clean-up removes.
 
@@ -126,6 +136,9 @@ class Hooks:
         Called with a cluster; ends one worker container, or the server, without its knowledge.
     list_resources
         Called with a cluster, also a stopped one; returns what the platform has of its name.
+    shown_environment
+        Called with a running cluster; returns all that the platform shows of the environment of
+        its containers to whoever may look at them, or ``None`` where it shows what they have.
     list_shared_resources
         Called with a cluster; returns what deep clean-up removes and plain clean-up keeps.
     backend_state
@@ -141,6 +154,7 @@ class Hooks:
     kill_worker: Callable[[DockerCluster], None] = kill_worker
     kill_server: Callable[[DockerCluster], None] = kill_server
     list_resources: Callable[[DockerCluster], list[str]] = list_resources
+    shown_environment: Callable[[DockerCluster], list[str] | None] = shown_environment
     list_shared_resources: Callable[[DockerCluster], list[str]] = list_shared_resources
     backend_state: Callable[[], object] = backend_state
     external_server: Callable[[], AbstractContextManager[ExternalServer | RunningServer]] | None = (

@@ -25,6 +25,13 @@ def pytest_addoption(parser: pytest.Parser) -> None:
     group = parser.getgroup("dockerparallel", "conformance of DockerParallel's extensions")
     group.addoption("--provider", metavar="NAME", help="installed provider to check")
     group.addoption("--container", metavar="NAME", help="installed container to check")
+    group.addoption("--image", metavar="NAME", help="image of the container (its own)")
+    group.addoption(
+        "--host-address",
+        metavar="ADDRESS",
+        help="of this machine, where the provider's workers reach the suite's external server "
+        "(what the provider's host_address() says, else loopback)",
+    )
     group.addoption("--workers", metavar="N", type=int, default=2, help="workers of a cluster (2)")
     group.addoption(
         "--check-timeout",

@@ -114,6 +114,7 @@ class MemoryProvider(CloudProvider):
 
     def cleanup(self, cluster: DockerCluster, deep: bool = False) -> None:
         self._note(f"cleanup(deep={deep})")
+        self.cleaned_after_failed_start = cluster.state.starting
 
     @exported
     def where(self, prefix: str, cluster: DockerCluster, suffix: str = "!") -> str:

@@ -213,6 +213,14 @@ def test_a_failed_start_leaves_nothing(
     assert platform.servers == {}
     assert not any(platform.workers.values())
     assert calls_of(cluster)[-1] == "cleanup(deep=False)"
+    assert cluster.state.provider.cleaned_after_failed_start  # type: ignore[attr-defined]
+    assert not cluster.state.starting
+
+
+def test_a_cleanup_after_a_good_start_takes_back_nothing_else(cluster: DockerCluster) -> None:
+    cluster.start()
+    cluster.stop()
+    assert not cluster.state.provider.cleaned_after_failed_start  # type: ignore[attr-defined]
 
 
 def test_an_error_while_undoing_is_a_note_on_the_first(

@@ -12,7 +12,8 @@ from local_docker_parts import TinyContainer
 import dockerparallel_local_docker_provider as package
 from dockerparallel import CloudProvider, DockerCluster, InvalidTypeError, InvalidValueError
 from dockerparallel_local_docker_provider import LocalDockerProvider
-from dockerparallel_local_docker_provider.messages import gone, redacted
+from dockerparallel_local_docker_provider.messages import gone
+from dockerparallel_managed_provider import redacted
 
 
 @pytest.mark.parametrize(

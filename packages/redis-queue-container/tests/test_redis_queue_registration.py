@@ -17,7 +17,13 @@ import pytest
 from joblib import Parallel, delayed
 from redis_queue_harness import NoProvider, Server, Site, cluster_on, free_port
 
-from dockerparallel import BackendError, BrokenClusterError, DockerCluster, ServerNotRunningError
+from dockerparallel import (
+    BackendError,
+    BrokenClusterError,
+    DockerCluster,
+    ServerNotRunningError,
+    WorkerNumbers,
+)
 from dockerparallel_redis_queue_container import (
     NotAQueueServerError,
     PythonVersionError,
@@ -25,6 +31,8 @@ from dockerparallel_redis_queue_container import (
     QueueTimeoutError,
     RedisQueueWorkerContainer,
     WrongPasswordError,
+    registering,
+    registration,
 )
 
 
@@ -124,6 +132,45 @@ def test_an_executor_works_without_the_joblib_backend(site: Site) -> None:
     cluster.deregister_backend()
 
 
+def test_a_worker_that_initializes_is_waited_for(
+    site: Site, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """As long as the provider says that one is on its way, whatever ``worker_timeout`` is."""
+    monkeypatch.setattr(registering, "_LOOK_SECONDS", 0.0)
+    cluster = cluster_on(site)
+    cluster.config.expected_worker_number = 1
+    looks: list[WorkerNumbers] = []
+
+    def numbers(_cluster: DockerCluster) -> WorkerNumbers:
+        # The worker comes when the provider was asked often: longer than the timeout allows.
+        looks.append(WorkerNumbers(1, 0))
+        if len(looks) == 20:
+            site.start_workers(1)
+        return looks[-1]
+
+    monkeypatch.setattr(cluster.state.provider, "worker_numbers", numbers)
+    cluster.state.initialized = True
+    cluster.register_backend(worker_timeout=0.02)
+    assert len(looks) >= 20
+    assert registration.client_of(cluster.state).queue.workers()  # type: ignore[union-attr]
+    cluster.deregister_backend()
+
+
+def test_workers_that_never_come_are_not_waited_for_for_ever(
+    site: Site, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    monkeypatch.setattr(registering, "_LOOK_SECONDS", 0.0)
+    cluster = cluster_on(site)
+    cluster.config.expected_worker_number = 1
+    monkeypatch.setattr(
+        cluster.state.provider, "worker_numbers", lambda _cluster: WorkerNumbers(1, 0)
+    )
+    cluster.state.initialized = True
+    cluster.register_backend(worker_timeout=0.02, worker_start_timeout=0.1)
+    assert "No worker has come within" in caplog.text
+    cluster.deregister_backend()
+
+
 def test_all_executors_of_a_cluster_share_one_connection(site: Site) -> None:
     with registered(site) as cluster:
         before = threading.active_count()
@@ -163,7 +210,11 @@ def test_an_executor_keeps_the_cluster_alive(site: Site) -> None:
 @pytest.mark.parametrize(
     ("options", "error", "message"),
     [
-        ({"time_out": 3}, TypeError, "timeout, worker_timeout, server_timeout"),
+        (
+            {"time_out": 3},
+            TypeError,
+            "timeout, worker_timeout, worker_start_timeout, server_timeout",
+        ),
         ({"timeout": 0}, ValueError, "timeout must be above 0"),
         ({"worker_timeout": "3"}, TypeError, "worker_timeout must be a number"),
     ],

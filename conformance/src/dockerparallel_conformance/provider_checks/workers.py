@@ -129,12 +129,25 @@ class WorkerPromises:
         """Secrets travel apart from the environment.
 
         The environment of a container is shown by the tools of most platforms, and inherited by
-        all that a task starts.
+        all that a task starts. A platform that puts secrets into it without showing them says
+        what it shows, by the hook ``shown_environment``.
 
         Troubleshooting: ``container.full_environment()`` is for providers without a secret
         channel; give ``environment`` and ``secrets`` to the platform separately.
         """
         cluster = subject.running()
+        shown = subject.hooks.shown_environment(cluster)
+        if shown is not None:
+            text = "\n".join(shown)
+            subject.require(
+                PROBE_VALUE in text, f"shown_environment lacks the variable {PROBE_VARIABLE}"
+            )
+            for what, secret in (
+                ("the password", cluster.config.server_password),
+                ("a secret of the user's", subject.secret),
+            ):
+                subject.require(secret not in text, f"the platform shows {what}")
+            return
         found = subject.run(cluster, ENVIRONMENT, [{"name": PROBE_SECRET}])
         subject.require(
             found == [None], f"the secret {PROBE_SECRET} is an environment variable of the worker"

@@ -50,6 +50,7 @@ def start(cluster: DockerCluster, if_exists: IfExists | None) -> None:
         _remove_old(cluster)
     honour_sigterm()
     state = cluster.state
+    state.starting = not ours
     try:
         start_server(cluster)
         set_worker_number(cluster, state.config.expected_worker_number)
@@ -59,6 +60,8 @@ def start(cluster: DockerCluster, if_exists: IfExists | None) -> None:
             for further in stop_all(cluster):
                 error.add_note(f"While undoing the start, there was also: {describe(further)}")
         raise
+    finally:
+        state.starting = False
     warn_of_kept_handle(cluster)
     state.logger.info(
         "The cluster is ready: %d worker(s) expected.", state.config.expected_worker_number

@@ -163,7 +163,9 @@ class CloudProvider(Exporting, ABC):
         """Remove what the provider made for this cluster, besides server and workers.
 
         Called by ``stop`` (with ``deep=False``) and by ``cluster.cleanup``, when no server and no
-        worker of ours is left. Idempotent. The default does nothing.
+        worker of ours is left. Idempotent. Where ``cluster.state.starting``, a start has failed:
+        what was made for it alone, and would stay with ``deep=False``, goes too. The default does
+        nothing.
 
         Parameters
         ----------

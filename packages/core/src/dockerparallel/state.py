@@ -60,6 +60,9 @@ class ClusterState:
     active
         Whether anything was started or taken over that a complete ``stop`` has not ended: a
         handle that only asked ``exists`` must not clean up under somebody else's cluster.
+    starting
+        Whether ``start`` is under way: a provider whose ``cleanup`` is called meanwhile takes back
+        all that it made for a start that has failed.
     stopped
         Whether ``stop`` was the last word: ``update`` then starts nothing.
     server_stop_reason
@@ -96,6 +99,7 @@ class ClusterState:
         self.server_started = False
         self.registered = False
         self.active = False
+        self.starting = False
         self.stopped = False
         self.server_stop_reason = ""
         self.requested_workers = 0

@@ -26,7 +26,22 @@ from dockerparallel import ProviderError
 
 
 class AWSError(ProviderError):
-    """AWS refused, or could not do, what was asked; the message has its code and text."""
+    """AWS refused, or could not do, what was asked; the message has its code and text.
+
+    Parameters
+    ----------
+    message
+        What went wrong and what to do.
+    code
+        AWS's code of the error, such as ``"ClientException"``; empty where AWS gave none.
+    text
+        AWS's own words.
+    """
+
+    def __init__(self, message: str, *, code: str = "", text: str = "") -> None:
+        super().__init__(message)
+        self.code = code
+        self.text = text
 
 
 class CredentialsError(AWSError):

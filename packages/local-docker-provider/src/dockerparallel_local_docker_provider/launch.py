@@ -19,8 +19,8 @@ from dockerparallel_local_docker_provider.files import (
 )
 from dockerparallel_local_docker_provider.labels import Role
 from dockerparallel_local_docker_provider.packing import nano_cpus
-from dockerparallel_local_docker_provider.parallel import for_each
 from dockerparallel_local_docker_provider.records import ContainerRecord, ContainerSpec
+from dockerparallel_managed_provider.parallel import for_each
 
 if TYPE_CHECKING:
     from dockerparallel import DockerContainer

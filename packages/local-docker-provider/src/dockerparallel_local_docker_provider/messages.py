@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING
 
 from dockerparallel_local_docker_provider.engine import Engine
 from dockerparallel_local_docker_provider.records import ContainerRecord
+from dockerparallel_managed_provider import redacted
 
 if TYPE_CHECKING:
     from dockerparallel import DockerCluster
@@ -28,17 +29,3 @@ def death_of(cluster: DockerCluster, engine: Engine, record: ContainerRecord) ->
 def gone(handle: str) -> str:
     """Return what is said of a container that the engine does not know any more."""
     return f"{handle} has gone: somebody has removed its container from the Docker engine."
-
-
-def redacted(cluster: DockerCluster, text: str) -> str:
-    """Return a text with the cluster's secrets blotted out."""
-    state = cluster.state
-    # Pairs, since two may have one name: both containers have secrets, each its own.
-    secrets = [("password", state.config.server_password)]
-    for container in (state.server_container, state.worker_container):
-        if container is not None:
-            secrets.extend(container.secrets.items())
-    # The longest first: one may be a part of another.
-    for name, secret in sorted(secrets, key=lambda item: -len(item[1])):
-        text = text.replace(secret, f"[{name}]") if secret else text
-    return text

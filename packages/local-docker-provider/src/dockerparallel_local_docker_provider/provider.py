@@ -35,11 +35,11 @@ from dockerparallel_local_docker_provider.packing import (
     shares,
     workers_per_container,
 )
-from dockerparallel_local_docker_provider.parallel import for_each
 from dockerparallel_local_docker_provider.published import PublishedServer
 from dockerparallel_local_docker_provider.records import ContainerRecord
 from dockerparallel_local_docker_provider.static_store import StaticStore
 from dockerparallel_managed_provider import ManagedCloudProvider
+from dockerparallel_managed_provider.parallel import for_each
 
 if TYPE_CHECKING:
     from dockerparallel import DockerCluster, DockerContainer, DockerHardware

@@ -18,6 +18,7 @@ from dockerparallel_local_docker_provider.files import (
 from dockerparallel_local_docker_provider.labels import Role
 from dockerparallel_local_docker_provider.launch import make, specification
 from dockerparallel_local_docker_provider.records import ContainerRecord
+from dockerparallel_managed_provider import lasting
 
 if TYPE_CHECKING:
     from dockerparallel import DockerCluster, DockerContainer
@@ -41,7 +42,7 @@ class StaticStore:
 
     def note(self, static_data: dict[str, Any]) -> None:
         """Note what the server's container was made with."""
-        self._kept = (self._deployment.cluster_id, _lasting(static_data))
+        self._kept = (self._deployment.cluster_id, lasting(static_data))
 
     def keep(self, cluster: DockerCluster, worker_container: DockerContainer) -> None:
         """Store the static data as it is now, unless it is stored already.
@@ -55,7 +56,7 @@ class StaticStore:
         """
         now = cluster.static_data()
         deployment, engine = self._deployment, self._deployment.engine
-        kept = (deployment.cluster_id, _lasting(now))
+        kept = (deployment.cluster_id, lasting(now))
         if kept == self._kept:
             return
         external = cluster.state.runtime.server_from_other_source
@@ -87,9 +88,3 @@ class StaticStore:
             f"'python -m dockerparallel_local_docker_provider remove {records[0].cluster}', and "
             "start it anew."
         )
-
-
-def _lasting(static_data: dict[str, Any]) -> dict[str, Any]:
-    """Return the data without the number of workers, which whoever reconnects counts anew."""
-    config = {**static_data["config"], "expected_worker_number": None}
-    return {**static_data, "config": config}

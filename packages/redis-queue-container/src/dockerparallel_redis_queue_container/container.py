@@ -162,8 +162,9 @@ class RedisQueueWorkerContainer(DockerContainer):
         **options
             ``timeout`` (30): seconds for the server to answer. ``worker_timeout`` (15): seconds
             for a first worker to be there, where the cluster expects any; later ones only log a
-            warning. ``server_timeout`` (5): seconds that the server may be silent before all open
-            futures fail.
+            warning. ``worker_start_timeout`` (600): seconds that it is waited for while the
+            provider says that workers initialize. ``server_timeout`` (5): seconds that the server
+            may be silent before all open futures fail.
 
         Raises
         ------
@@ -176,7 +177,7 @@ class RedisQueueWorkerContainer(DockerContainer):
         """
         chosen = RegistrationOptions.parse(options)
         client = open_client(cluster, chosen)
-        wait_for_worker(cluster, client, chosen.worker_timeout)
+        wait_for_worker(cluster, client, chosen)
         registration.make_default(cluster.state, client)
         cluster.logger.info("joblib computes on the cluster now (backend %r).", BACKEND_NAME)
 

@@ -24,6 +24,8 @@ if TYPE_CHECKING:
 _FIRST_PAUSE = 0.01
 _LONGEST_PAUSE = 0.25
 _ANSWER_TIMEOUT = 5.0
+# Between two questions to the provider how far its workers are.
+_LOOK_SECONDS = 1.0
 
 
 @dataclasses.dataclass(frozen=True)
@@ -32,6 +34,7 @@ class RegistrationOptions:
 
     timeout: float = 30.0
     worker_timeout: float = 15.0
+    worker_start_timeout: float = 600.0
     server_timeout: float = 5.0
 
     @classmethod
@@ -94,8 +97,13 @@ def open_client(cluster: DockerCluster, options: RegistrationOptions) -> QueueCl
     return registration.keep_client(cluster.state, client)
 
 
-def wait_for_worker(cluster: DockerCluster, client: QueueClient, timeout: float) -> None:
+def wait_for_worker(
+    cluster: DockerCluster, client: QueueClient, options: RegistrationOptions
+) -> None:
     """Wait for a first worker, if any is expected, and compare versions of Python.
+
+    While the provider says that workers initialize, as where a cloud pulls their image, it waits
+    up to ``worker_start_timeout``; from then on up to ``worker_timeout``.
 
     Raises
     ------
@@ -106,26 +114,37 @@ def wait_for_worker(cluster: DockerCluster, client: QueueClient, timeout: float)
     """
     if cluster.config.expected_worker_number == 0:
         return
-    deadline = time.monotonic() + timeout
+    start = time.monotonic()
+    deadline = start + options.worker_timeout
+    next_look = start + _LOOK_SECONDS
     pause = _FIRST_PAUSE
     while True:
         try:
             workers = client.queue.workers()
         except (RedisError, OSError) as error:
-            raise explain(error, cluster.server_address_for_client(), timeout) from error
+            endpoint = cluster.server_address_for_client()
+            raise explain(error, endpoint, options.worker_timeout) from error
         if workers:
             check_versions({str(worker["python"]) for worker in workers})
             return
-        if time.monotonic() + pause > deadline:
+        now = time.monotonic()
+        if now >= next_look:
+            # The provider tells how far they are, and of those that have died why.
+            coming = cluster.worker_numbers().initializing > 0
+            if coming and now < start + options.worker_start_timeout:
+                deadline = max(deadline, now + options.worker_timeout)
+            next_look = time.monotonic() + _LOOK_SECONDS
+        if now >= deadline:
             cluster.logger.warning(
                 "No worker has come within %g s; tasks wait until one does. Look at the logs of "
-                "the worker containers if none comes (worker_timeout= sets how long to wait).",
-                timeout,
+                "the worker containers if none comes (worker_timeout= and worker_start_timeout= "
+                "set how long to wait).",
+                round(deadline - start, 2),
             )
             # Where they have died, as for a package that cannot be installed, the provider tells.
             cluster.worker_numbers()
             return
-        time.sleep(pause)
+        time.sleep(min(pause, deadline - now))
         pause = min(2 * pause, _LONGEST_PAUSE)
 
 

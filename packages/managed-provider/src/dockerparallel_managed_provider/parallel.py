@@ -1,4 +1,4 @@
-"""Doing the same with many containers at a time."""
+"""Doing the same with many containers at a time, for providers that call a slow platform."""
 
 from __future__ import annotations
 

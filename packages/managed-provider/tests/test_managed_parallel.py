@@ -7,10 +7,10 @@ import threading
 from concurrent.futures import ThreadPoolExecutor
 
 import pytest
-from local_docker_parts import run_session, session
+from managed_sessions import run_session, session
 
-from dockerparallel_local_docker_provider import parallel
-from dockerparallel_local_docker_provider.parallel import for_each
+from dockerparallel_managed_provider import parallel
+from dockerparallel_managed_provider.parallel import for_each
 
 
 def half(number: int) -> float:
@@ -136,7 +136,7 @@ def test_errors_without_threads(monkeypatch: pytest.MonkeyPatch) -> None:
 def test_at_interpreter_exit_it_works_without_threads() -> None:
     script = """
 import weakref
-from dockerparallel_local_docker_provider.parallel import for_each
+from dockerparallel_managed_provider.parallel import for_each
 
 class Held:
     pass
@@ -149,7 +149,7 @@ weakref.finalize(held, lambda: print(for_each(str, [1, 2], at_a_time=2)))
 
 INTERRUPTED = """
 import os, signal, sys, threading, time
-from dockerparallel_local_docker_provider.parallel import for_each
+from dockerparallel_managed_provider.parallel import for_each
 
 begun, going_on, ended = [], threading.Event(), []
 
