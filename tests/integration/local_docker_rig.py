@@ -137,9 +137,9 @@ class Batch:
     cluster
         Where they run.
     gates
-        How many tasks stand until :meth:`open`: one for each worker.
+        How many tasks come to stand until :meth:`open`: one for each worker.
     size, before
-        How many tasks there are, and how many of them come before the ones at the gate.
+        How many tasks there are, and how many of them need not pass the gate.
     """
 
     def __init__(
@@ -147,17 +147,21 @@ class Batch:
     ) -> None:
         self.cluster = cluster
         self._gate = f"/tmp/gate-{secrets.token_hex(4)}"  # noqa: S108 - in a container of ours
-        gated = range(before, before + gates)
+        self._gates = gates
         self.executor = cluster.worker_container.executor()
+        # A worker claims many at a time, so it is not known beforehand which it will stand at.
         self.futures = [
-            self.executor.submit(square, number, self._gate if number in gated else "")
+            self.executor.submit(square, number, self._gate if number >= before else "")
             for number in range(size)
         ]
-        self._gated = [self.futures[number] for number in gated]
 
     def at_the_gate(self) -> bool:
-        """Tell whether each worker has come to a task that waits."""
-        return all(future.running() for future in self._gated)
+        """Tell whether each worker stands at the gate, and holds no other task any more."""
+        marks = f"ls -d {self._gate}-* 2>/dev/null | wc -l"
+        containers = workers(self.cluster).values()
+        standing = sum(int(docker("exec", name, "sh", "-c", marks)) for name in containers)
+        running: int = self.cluster.worker_container.stats()["running"]
+        return standing == running == self._gates
 
     def open(self, *containers: str) -> None:
         """Let the tasks of these containers, and those that come there later, go on."""

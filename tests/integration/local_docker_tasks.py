@@ -11,8 +11,13 @@ GATE_SECONDS = 120.0
 
 
 def square(number: int, gate: str = "") -> tuple[int, str]:
-    """Return the square and who has computed it; with a gate, once that file is there."""
+    """Return the square and who has computed it; with a gate, once that file is there.
+
+    Until then a file beside it shows which process stands there.
+    """
     deadline = time.monotonic() + GATE_SECONDS
+    if gate and not Path(gate).exists():
+        Path(f"{gate}-{os.getpid()}").touch()
     while gate and not Path(gate).exists():
         if time.monotonic() > deadline:
             raise TimeoutError(f"nobody has opened {gate}")
