@@ -132,6 +132,9 @@ def _work(start: WorkerStart, queue: TaskQueue, loader: TaskLoader, stop: _StopS
                     silent = True
                 time.sleep(_PAUSE)
     finally:
+        # A second order, of who stops the whole process group, must not break off the last word:
+        # the worker would stay among the idle ones, and tasks would be given to it.
+        signal.signal(signal.SIGTERM, signal.SIG_IGN)
         desk.leave()
 
 
