@@ -14,6 +14,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 
 from dockerparallel_redis_queue_container.begun_marker import BegunMarker
+from dockerparallel_redis_queue_container.log_tail import LogTail
 from dockerparallel_redis_queue_container.memory_limit import over_the_limit
 from dockerparallel_redis_queue_container.worker import READY
 
@@ -34,6 +35,8 @@ class Child:
         The JSON text that tells clients of the worker.
     marker
         Where the worker notes which task it runs.
+    log_tail
+        What keeps the end of the worker's log.
     ready
         Whether the worker has reached the server.
     """
@@ -43,7 +46,14 @@ class Child:
     link: socket.socket
     description: str
     marker: BegunMarker
+    log_tail: LogTail
     ready: bool = False
+
+    def close(self) -> None:
+        """Let go, in this process, of all that is shared with the worker."""
+        self.link.close()
+        self.marker.close()
+        self.log_tail.close()
 
     def look_for_ready(self) -> bool:
         """Return whether the worker has become ready since the last look."""

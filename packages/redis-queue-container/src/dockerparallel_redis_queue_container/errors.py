@@ -115,6 +115,10 @@ class WorkerDiedError(DockerParallelError, BrokenExecutor):
     memory_limit : int, optional
         The limit of the container's memory, in bytes, where the kernel ended the last worker for
         it.
+    log_tail : str, optional
+        The end of the last worker's log, at most 4 KiB and the report of a crash, where its
+        supervisor saw it die: what it logged, and what its tasks printed and logged. What programs
+        that a task starts and native code write is only in the log itself.
     """
 
     def __init__(
@@ -124,12 +128,14 @@ class WorkerDiedError(DockerParallelError, BrokenExecutor):
         exit_code: int | None = None,
         signal_number: int | None = None,
         memory_limit: int | None = None,
+        log_tail: str = "",
     ) -> None:
         super().__init__(message)
         self.attempts = attempts
         self.exit_code = exit_code
         self.signal_number = signal_number
         self.memory_limit = memory_limit
+        self.log_tail = log_tail
 
 
 class PackageInstallError(DockerParallelError, RuntimeError):

@@ -127,7 +127,8 @@ def worker_died(
     )
     if log_tail:
         message += f" The end of that log:\n{log_tail}"
-    return _pack(WorkerDiedError(message, attempts, exit_code, signal_number, memory_limit), "")
+    error = WorkerDiedError(message, attempts, exit_code, signal_number, memory_limit, log_tail)
+    return _pack(error, "")
 
 
 def load(blob: bytes | memoryview) -> tuple[bool, Any]:

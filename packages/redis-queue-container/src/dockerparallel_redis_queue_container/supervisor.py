@@ -32,6 +32,7 @@ from dockerparallel_redis_queue_container.children import (
 )
 from dockerparallel_redis_queue_container.connection import connect, explain, wait_for_server
 from dockerparallel_redis_queue_container.errors import WorkerStartError
+from dockerparallel_redis_queue_container.log_tail import LogTail
 from dockerparallel_redis_queue_container.memory_limit import MemoryWatch
 from dockerparallel_redis_queue_container.settings import PASSWORD, WorkerSettings
 from dockerparallel_redis_queue_container.task_queue import TaskQueue
@@ -129,7 +130,7 @@ class Supervisor:
         signal.set_wakeup_fd(-1)
         signal.signal(signal.SIGCHLD, signal.SIG_DFL)
         for child in self._children.values():
-            child.link.close()
+            child.close()
         self._queue.close()
         os.close(self._wake_reader)
         os.close(self._wake_writer)
@@ -178,17 +179,18 @@ class Supervisor:
             and time.monotonic() >= self._start_after
         ):
             ours, theirs = socket.socketpair()
-            worker_id, marker = new_worker_id(), BegunMarker()
+            worker_id, marker, tail = new_worker_id(), BegunMarker(), LogTail(self._folder)
             # A worker lets the signals in when it has its own handlers (`run_worker`).
             signal.pthread_sigmask(signal.SIG_BLOCK, SUPERVISED_SIGNALS)
             pid = os.fork()
             if pid == 0:
                 ours.close()
-                return WorkerStart(worker_id, theirs, self._folder, marker)
+                return WorkerStart(worker_id, theirs, self._folder, marker, tail)
             signal.pthread_sigmask(signal.SIG_UNBLOCK, SUPERVISED_SIGNALS)
             theirs.close()
             ours.setblocking(False)
-            self._children[pid] = Child(worker_id, pid, ours, describe(worker_id, pid), marker)
+            description = describe(worker_id, pid)
+            self._children[pid] = Child(worker_id, pid, ours, description, marker, tail)
         return None
 
     def _collect_dead(self) -> None:
@@ -199,13 +201,16 @@ class Supervisor:
                 continue
             if child.look_for_ready():
                 self._failed_starts = 0
-            child.link.close()
             code = os.waitstatus_to_exitcode(status)
             limit = self._memory.exceeded_limit() if code == -signal.SIGKILL else None
+            report = child.log_tail.crash_report().decode("utf-8", "replace").strip()
             self._bury(child, code, limit, blame=not self._stopping)
+            child.close()
             if self._stopping:
                 continue
             how = ending(code, limit)
+            if report:
+                how += f"\n{report}"
             _log.error("Worker %s (process %d) died: %s", child.worker_id, pid, how)
             if child.ready:
                 continue
@@ -224,9 +229,9 @@ class Supervisor:
             exit_code=code if code >= 0 else None,
             signal_number=-code if code < 0 else None,
             memory_limit=limit,
+            log_tail=child.log_tail.text(),
         )
         self._burials.append((child.worker_id, died, blame, child.marker.running()))
-        child.marker.close()
 
     def _end_children(self) -> None:
         self._stopping = True

@@ -24,6 +24,7 @@ from dockerparallel_redis_queue_container.blob_link import BlobLink
 from dockerparallel_redis_queue_container.connection import connect
 from dockerparallel_redis_queue_container.desk import Desk
 from dockerparallel_redis_queue_container.errors import ResultError
+from dockerparallel_redis_queue_container.log_tail import LogTail
 from dockerparallel_redis_queue_container.logs import configure_logging
 from dockerparallel_redis_queue_container.memory_limit import be_killed_first
 from dockerparallel_redis_queue_container.module_loader import TaskLoader
@@ -61,12 +62,15 @@ class WorkerStart:
         Where it puts the code that clients ship.
     marker
         Where it notes which task it runs.
+    log_tail
+        What keeps the end of its log.
     """
 
     worker_id: str
     link: socket.socket
     folder: Path
     marker: BegunMarker
+    log_tail: LogTail
 
 
 def run_worker(start: WorkerStart, settings: WorkerSettings) -> int:
@@ -75,6 +79,7 @@ def run_worker(start: WorkerStart, settings: WorkerSettings) -> int:
     Called in the main thread of the process that the supervisor has forked. Waits for the server
     as long as its supervisor does. SIGINT is left to the supervisor, which gets it as well.
     """
+    start.log_tail.keep_output()
     configure_logging(start.worker_id)
     be_killed_first()
     stop = _StopSwitch()
