@@ -34,6 +34,7 @@ THROUGH = {
     "local-docker": ("python", "-m", "tools.with_own_image"),
     "ecs-fargate": ("python", "-m", "tools.with_fargate_harness"),
 }
+HARNESS = ("python", "-m", "dockerparallel_fargate_harness", "run", "--internet", "--")
 
 
 def load_members() -> dict[str, dict[str, Any]]:
@@ -313,7 +314,7 @@ def demo(session: nox.Session) -> None:
     if in_docker and not any("--image" in text for text in arguments):
         made = session.run("python", "-m", "tools.demo_image", silent=True)
         arguments += [f"--image={str(made).split()[-1]}"]
-    through = ("python", "-m", "dockerparallel_fargate_harness", "run", "--") if harness else ()
+    through = HARNESS if harness else ()
     words = [word for word in arguments if word != "--harness"]
     # Unbuffered, so that its lines and the cluster's messages on standard error keep their order.
     session.run(*through, "python", "-u", "examples/digits_search.py", *words)

@@ -24,7 +24,8 @@ from tools.test_image import redis_queue_image
 AWS_VARIABLE = "DOCKERPARALLEL_AWS"
 IMAGE_VARIABLE = "DOCKERPARALLEL_AWS_IMAGE"
 HOST_VARIABLE = "DOCKERPARALLEL_AWS_HOST"
-HARNESS = (sys.executable, "-m", "dockerparallel_fargate_harness", "run", "--")
+# Workers reach the suite's own external server on this machine, and package indexes.
+HARNESS = (sys.executable, "-m", "dockerparallel_fargate_harness", "run", "--internet", "--")
 
 
 def main(command: list[str]) -> int:

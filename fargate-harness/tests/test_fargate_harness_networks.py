@@ -4,8 +4,11 @@ from __future__ import annotations
 
 import urllib.request
 
+import docker
 import pytest
 from fargate_harness_account import Account, wait_for
+
+from dockerparallel_fargate_harness import FargateHarness
 
 pytestmark = [pytest.mark.docker, pytest.mark.timeout(300)]
 
@@ -117,6 +120,8 @@ def test_members_of_a_group_that_lets_itself_in_reach_each_other(real: Account) 
 
 
 def test_members_of_any_other_group_do_not(real: Account) -> None:
+    # A rule for the client is none for the members.
+    real.open(real.group, 8000, "203.0.113.7/32")
     private, _ = addresses(real, serving(real))
     wait_for(lambda: answers(private))
     assert not reached_from(real, real.group, private)
@@ -129,3 +134,19 @@ def test_other_groups_do_not_get_in(real: Account) -> None:
     private, _ = addresses(real, serving(real))
     wait_for(lambda: answers(private))
     assert not reached_from(real, other, private)
+
+
+def is_internal(account: Account, engine: docker.DockerClient) -> bool:
+    """Start a task and tell whether its network leads nowhere else."""
+    arn = serving(account)
+    container = engine.containers.get(account.harness.container_of(arn))
+    (network,) = container.attrs["NetworkSettings"]["Networks"].values()
+    return bool(engine.networks.get(network["NetworkID"]).attrs["Internal"])
+
+
+def test_tasks_have_a_way_out_only_where_it_is_wanted(
+    real: Account, engine: docker.DockerClient
+) -> None:
+    assert is_internal(real, engine)
+    with FargateHarness(internet=True) as harness:
+        assert not is_internal(Account(harness, real.image), engine)

@@ -13,8 +13,8 @@ from pathlib import Path
 import docker
 import pytest
 from fargate_harness_account import Account, wait_for
+from fargate_harness_engine import remains
 
-from conftest import remains
 from dockerparallel_fargate_harness import FargateHarness, HarnessError, HarnessStartError
 from dockerparallel_fargate_harness.leftovers import LABEL
 from dockerparallel_fargate_harness.process_identity import Owner, start_of
@@ -99,6 +99,20 @@ def test_a_signal_ends_the_server_in_order(number: signal.Signals) -> None:
         assert process.stdout is not None
         assert json.loads(process.stdout.readline())["pid"] == process.pid
         process.send_signal(number)
+        assert process.wait(30) == 0
+
+
+def test_the_server_ends_when_its_stdin_is_closed() -> None:
+    with subprocess.Popen(
+        [*MODULE, "--no-containers", "--watch-stdin"],
+        stdin=subprocess.PIPE,
+        stdout=subprocess.PIPE,
+        text=True,
+    ) as process:
+        assert process.stdin is not None
+        assert process.stdout is not None
+        process.stdout.readline()
+        process.stdin.close()
         assert process.wait(30) == 0
 
 

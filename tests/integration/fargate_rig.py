@@ -16,7 +16,7 @@ def fargate() -> Iterator[FargateHarness]:
 
     What is left when its module is through goes with it.
     """
-    with FargateHarness() as harness, pytest.MonkeyPatch.context() as environment:
+    with FargateHarness(internet=True) as harness, pytest.MonkeyPatch.context() as environment:
         for name in ("AWS_PROFILE", "AWS_SESSION_TOKEN"):
             environment.delenv(name, raising=False)
         for name, text in environment_for(harness).items():

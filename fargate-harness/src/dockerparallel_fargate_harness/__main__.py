@@ -31,6 +31,7 @@ def _serve(parsed: argparse.Namespace) -> int:
         Options(
             port=parsed.port,
             containers=not parsed.no_containers,
+            internet=parsed.internet,
             client_address=parsed.client_address,
             region=parsed.region,
             watch_stdin=parsed.watch_stdin,
@@ -42,6 +43,7 @@ def _serve(parsed: argparse.Namespace) -> int:
 def _run(parsed: argparse.Namespace) -> int:
     harness = FargateHarness(
         containers=not parsed.no_containers,
+        internet=parsed.internet,
         client_address=parsed.client_address,
         region=parsed.region,
     )
@@ -55,6 +57,9 @@ def _parser() -> argparse.ArgumentParser:
     commands = parser.add_subparsers(dest="command", required=True)
     common = argparse.ArgumentParser(add_help=False)
     common.add_argument("--no-containers", action="store_true", help="tasks only pass their states")
+    common.add_argument(
+        "--internet", action="store_true", help="containers reach what this machine reaches"
+    )
     common.add_argument(
         "--client-address", default="203.0.113.7", help="the client's address on the internet"
     )

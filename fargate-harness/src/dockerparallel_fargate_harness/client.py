@@ -32,6 +32,9 @@ class FargateHarness(RemoteControl):
     ----------
     containers : bool, default True
         Whether each task runs as a Docker container; otherwise it only passes its states.
+    internet : bool, default False
+        Whether containers reach what this machine reaches; tasks without a common security
+        group may then reach each other for moments, while networks are made or removed.
     client_address : str, default "203.0.113.7"
         The address that the client has on the internet: what rules of security groups must admit.
     region : str, default "us-east-1"
@@ -46,6 +49,7 @@ class FargateHarness(RemoteControl):
         self,
         *,
         containers: bool = True,
+        internet: bool = False,
         client_address: str = "203.0.113.7",
         region: str = "us-east-1",
         start_timeout: float = 60.0,
@@ -54,6 +58,7 @@ class FargateHarness(RemoteControl):
         self.client_address = client_address
         self.region = region
         self._containers = containers
+        self._internet = internet
         self._start_timeout = start_timeout
         self._timeout = timeout
         self._endpoint = ""
@@ -120,6 +125,7 @@ class FargateHarness(RemoteControl):
         command = [sys.executable, "-m", MODULE, "serve", "--port=0", "--watch-stdin"]
         command += [f"--client-address={self.client_address}", f"--region={self.region}"]
         command += [] if self._containers else ["--no-containers"]
+        command += ["--internet"] if self._internet else []
         process = subprocess.Popen(
             command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True
         )

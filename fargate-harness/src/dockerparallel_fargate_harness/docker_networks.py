@@ -1,8 +1,11 @@
 """The Docker networks of tasks: who may reach whom.
 
 Tasks share a network where a security group that they have in common lets itself in. Any other
-task has a network of its own, so that a missing rule really blocks. Docker keeps the networks
-apart from each other; this machine reaches all of them.
+task has a network of its own, so that a missing rule really blocks. This machine reaches them all.
+
+The networks are internal: nothing lets traffic out of them. Docker also drops what goes from one
+network to another where they are not internal, but while it makes or removes any network, it takes
+that rule away for a moment.
 """
 
 from __future__ import annotations
@@ -54,10 +57,15 @@ class DockerNetworks:
         The engine.
     labels : dict
         The labels of every network.
+    internal : bool
+        Whether they lead nowhere else.
     """
 
-    def __init__(self, client: docker.DockerClient, labels: dict[str, str]) -> None:
+    def __init__(
+        self, client: docker.DockerClient, labels: dict[str, str], *, internal: bool
+    ) -> None:
         self._client = client
+        self._internal = internal
         self._labels = labels
         self._lock = threading.Lock()
         self._networks: dict[str, Network] = {}
@@ -102,6 +110,7 @@ class DockerNetworks:
                     driver="bridge",
                     ipam=docker.types.IPAMConfig(pool_configs=[pool]),
                     labels=self._labels,
+                    internal=self._internal,
                 )
             except APIError as error:
                 # Another network of this machine has that range: the next one may be free.

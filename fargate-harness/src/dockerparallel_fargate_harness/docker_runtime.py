@@ -56,18 +56,26 @@ class DockerRuntime:
         What the label of everything made holds.
     on_end : callable
         Called with the id of each container that has ended.
-    lock : contextlib.AbstractContextManager
+    lock : threading.RLock
         The harness's lock, under which moto's security groups are read.
+    internet : bool
+        Whether the containers reach what this machine reaches.
     """
 
     def __init__(
-        self, client: docker.DockerClient, identifier: str, on_end: OnEnd, lock: threading.RLock
+        self,
+        client: docker.DockerClient,
+        identifier: str,
+        on_end: OnEnd,
+        *,
+        lock: threading.RLock,
+        internet: bool,
     ) -> None:
         self._client = client
         self._labels = {LABEL: identifier, LABEL_OWNER: str(Owner.current())}
         self._on_end = on_end
         self._lock = lock
-        self._networks = DockerNetworks(client, self._labels)
+        self._networks = DockerNetworks(client, self._labels, internal=not internet)
         self._cores = int(client.info()["NCPU"])
         self._closed = False
         self._events: Any = self._listen()

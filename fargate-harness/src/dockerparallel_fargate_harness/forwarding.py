@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import os
 import threading
 from collections.abc import Coroutine, Iterator, Mapping
 from typing import Any
@@ -15,14 +16,23 @@ Endpoint = tuple[str, int]
 CHUNK = 65536
 CONNECT_SECONDS = 5.0
 CALL_SECONDS = 10.0
+# Of the second and third number of the addresses.
+_FIRST_SECOND, _SECONDS, _THIRDS = 200, 50, 256
+# Between processes that follow each other: some thousand tasks.
+_APART = 13
 
 
 def loopback_addresses() -> Iterator[str]:
-    """Yield loopback addresses that are fit to be public ones, away from 127.0.0.1."""
-    for second in range(200, 250):
-        for third in range(256):
-            for fourth in range(1, 255):
-                yield f"127.{second}.{third}.{fourth}"
+    """Yield loopback addresses that are fit to be public ones, away from 127.0.0.1.
+
+    Harnesses that run at the same time begin at other addresses, each by the id of its process.
+    """
+    blocks = _SECONDS * _THIRDS
+    first = os.getpid() * _APART % blocks
+    for number in range(first, first + blocks):
+        second, third = divmod(number % blocks, _THIRDS)
+        for fourth in range(1, 255):
+            yield f"127.{_FIRST_SECOND + second}.{third}.{fourth}"
 
 
 class Forwarder:

@@ -44,6 +44,8 @@ class Options:
         The port on 127.0.0.1; 0 takes a free one.
     containers : bool, default True
         Whether tasks run as containers; otherwise they only pass their states.
+    internet : bool, default False
+        Whether containers reach what this machine reaches.
     client_address : str, default "203.0.113.7"
         The address that the client has on the internet.
     region : str, default "us-east-1"
@@ -54,6 +56,7 @@ class Options:
 
     port: int = 0
     containers: bool = True
+    internet: bool = False
     client_address: str = "203.0.113.7"
     region: str = "us-east-1"
     watch_stdin: bool = False
@@ -82,7 +85,13 @@ class Server:
         if options.containers:
             client = connect()
             remove_leftovers(client)
-            runtime = functools.partial(DockerRuntime, client, self.identifier, lock=state.lock)
+            runtime = functools.partial(
+                DockerRuntime,
+                client,
+                self.identifier,
+                lock=state.lock,
+                internet=options.internet,
+            )
         self._lifecycle = Lifecycle(state, self._scheduler, self._addresses, runtime)
         moto = MotoApp()
         self._gateway = Gateway(state, self._lifecycle, self._addresses, moto)

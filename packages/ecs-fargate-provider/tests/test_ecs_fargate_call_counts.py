@@ -15,6 +15,7 @@ from ecs_fargate_tiny import (
 )
 
 from dockerparallel import DockerCluster
+from dockerparallel_ecs_fargate_provider import AWSTimeoutError
 from dockerparallel_ecs_fargate_provider.book import TaskBook
 from dockerparallel_fargate_harness import FargateHarness
 
@@ -170,6 +171,21 @@ def test_definitions_of_another_cluster_stay(account: Account, harness: FargateH
         cluster.stop()
     second.cleanup(deep=True)
     assert harness.left() == {}
+
+
+def test_definitions_of_tasks_that_run_stay_though_nobody_has_a_lease(
+    account: Account, harness: FargateHarness
+) -> None:
+    first = account.started("first", container=TinyFargateContainer(image="tiny:2"))
+    made = definitions(harness)
+    harness.client("ssm").delete_parameter(Name=f"/dockerparallel/{ECS_CLUSTER}/clusters/first")
+    second = account.started("second", stop_timeout=0.1)
+    second.stop()
+    with pytest.raises(AWSTimeoutError):
+        # The network is in use, too.
+        second.cleanup(deep=True)
+    assert definitions(harness) == made
+    running(first, 2)
 
 
 def test_a_failed_start_leaves_the_definitions_of_another_cluster(

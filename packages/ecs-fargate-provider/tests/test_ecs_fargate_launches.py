@@ -41,11 +41,25 @@ def assert_known(account: Account, cluster: DockerCluster, tasks: int) -> None:
 
 
 @pytest.mark.usefixtures("no_pauses")
-@pytest.mark.parametrize("number", [1, 25])
+@pytest.mark.parametrize(
+    ("number", "code", "words", "status"),
+    [
+        # Tried again by botocore, and by ourselves.
+        (1, "InternalFailure", "lost", 500),
+        (25, "InternalFailure", "lost", 500),
+        (1, "ClientException", "Rate exceeded", 400),
+    ],
+)
 def test_a_lost_answer_starts_no_task_twice(
-    account: Account, harness: FargateHarness, serving: DockerCluster, number: int
+    account: Account,
+    harness: FargateHarness,
+    serving: DockerCluster,
+    number: int,
+    code: str,
+    words: str,
+    status: int,
 ) -> None:
-    harness.fail("RunTask", "InternalFailure", "lost", status=500, after_effect=True)
+    harness.fail("RunTask", code, words, status=status, after_effect=True)
     serving.set_worker_number(number)
     assert_known(account, serving, number + 1)
     tokens = [call.parameters["clientToken"] for call in harness.calls("ecs", "RunTask")]

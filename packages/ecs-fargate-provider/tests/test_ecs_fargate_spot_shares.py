@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import gc
 import threading
+from datetime import datetime
+from typing import Any
 
 import pytest
 from ecs_fargate_tiny import Account, deployment_of, running, wait_until
 
 from dockerparallel import DockerCluster
-from dockerparallel_ecs_fargate_provider.spot_keeper import SpotKeeper
+from dockerparallel_ecs_fargate_provider.keeper import Keeper
 from dockerparallel_fargate_harness import FargateHarness
 
 pytest_plugins = ("ecs_fargate_rig", "ecs_fargate_accounts")
@@ -26,11 +28,11 @@ def shares(account: Account) -> tuple[int, int, int]:
 
 
 def looked_after(
-    account: Account, seconds: float, *, workers: int, spot: float, name: str = "queue"
+    account: Account, seconds: float, *, workers: int, name: str = "queue", **options: Any
 ) -> DockerCluster:
-    """Start a cluster whose provider looks so often for interrupted workers."""
-    provider = account.provider(spot=spot)
-    provider._keeper = SpotKeeper(seconds)
+    """Start a cluster whose provider looks after it so often."""
+    provider = account.provider(**options)
+    provider._keeper = Keeper(seconds)
     return account.started(name, workers, cluster_options={"provider": provider})
 
 
@@ -112,6 +114,20 @@ def test_interrupted_workers_come_back_by_themselves(
     wait_until("the end of the thread", lambda: not looking("replaced"))
 
 
+def test_the_lease_is_renewed_while_its_session_lives(account: Account) -> None:
+    cluster = looked_after(account, 0.05, workers=1, lifetime_hours=0.001, name="leased")
+    running(cluster, 1)
+
+    def expiry() -> datetime:
+        (found,) = cluster.cloud_provider.list_clusters()
+        assert isinstance(found.expires, datetime)
+        return found.expires
+
+    first = expiry()
+    wait_until("the lease to be renewed", lambda: expiry() > first)
+    cluster.stop()
+
+
 def test_looking_ends_with_the_cluster(account: Account) -> None:
     cluster = looked_after(account, 0.05, workers=1, spot=True, name="dropped")
     running(cluster, 1)
@@ -122,8 +138,8 @@ def test_looking_ends_with_the_cluster(account: Account) -> None:
 
 
 def looking(name: str) -> bool:
-    """Tell whether a thread looks for interrupted workers of a cluster."""
-    return any(thread.name == f"dockerparallel-spot-{name}" for thread in threading.enumerate())
+    """Tell whether a thread looks after a cluster."""
+    return any(thread.name == f"dockerparallel-keeper-{name}" for thread in threading.enumerate())
 
 
 def definition_platforms(harness: FargateHarness) -> set[str]:

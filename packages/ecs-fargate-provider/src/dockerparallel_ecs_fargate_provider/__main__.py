@@ -118,8 +118,12 @@ def _row(task: ECSTask) -> tuple[str, ...]:
 
 
 def _stop(aws: AWS, options: Options, given: argparse.Namespace) -> int:
-    number = Leftovers(aws, options).end(check_job_queue_name(given.name))
-    print(f"{given.name}: ended {number} task(s) and removed its secrets")
+    name = check_job_queue_name(given.name)
+    leftovers = Leftovers(aws, options)
+    if all(cluster.name != name for cluster in leftovers.clusters()):
+        print(f"{name}: there is no cluster of this name in {options.cluster_name}")
+        return 0
+    print(f"{name}: ended {leftovers.end(name)} task(s) and removed its secrets")
     return 0
 
 

@@ -40,7 +40,7 @@ def explained(error: botocore.exceptions.ClientError, service: str, action: str)
     """Return the error for what AWS answered; its ``code`` is AWS's own."""
     code = str(error.response.get("Error", {}).get("Code", ""))
     text = str(error.response.get("Error", {}).get("Message", ""))
-    said = f"AWS refused {service}:{action}: {code}: {text}"
+    said = f"AWS refused {service}:{action}: {code}: {text.rstrip('.')}"
     if code in _DENIED:
         return AWSPermissionError(
             f"{said}. The policy of the caller lacks it: '{_POLICY}' prints all that the "

@@ -172,7 +172,7 @@ class Estimate:
     def __str__(self) -> str:
         head = (
             f"About {_dollars(self.per_hour)} USD per hour, {_dollars(self.total)} USD in "
-            f"{self.hours:g} hours."
+            f"{self.hours:.3g} {'hour' if self.hours == 1 else 'hours'}."
         )
         told = [head, *(f"  {line}" for line in self.lines), *([self.note] if self.note else [])]
         return "\n".join(told)

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
+from functools import partial
 from typing import TYPE_CHECKING
 
 from dockerparallel import InvalidValueError, StaticDataError
@@ -18,6 +19,7 @@ from dockerparallel_ecs_fargate_provider.long_values import LongValues
 from dockerparallel_ecs_fargate_provider.options import Options
 from dockerparallel_ecs_fargate_provider.ownership import Ownership
 from dockerparallel_ecs_fargate_provider.records import Role, TaskRecord
+from dockerparallel_ecs_fargate_provider.removal import Removal
 from dockerparallel_ecs_fargate_provider.stopping import stop_tasks, wait_for_end
 from dockerparallel_ecs_fargate_provider.store import ClusterStore
 
@@ -196,16 +198,24 @@ class Leftovers:
     def gc(self, *, deep: bool = False, logger: ClusterLogger | None = None) -> list[str]:
         """End the clusters whose lease has expired; return their names.
 
-        Nothing else is touched. Safe to run at any time, by anybody who may.
+        Nothing else is touched. Safe to run at any time, by anybody who may. One that cannot be
+        ended keeps none of the others.
 
         Parameters
         ----------
         deep
             Where no cluster is left at all, remove also what clusters share.
+
+        Raises
+        ------
+        AWSError
+            One of them could not be ended: the first error, with a note for each.
         """
         expired = [cluster.name for cluster in self.clusters() if cluster.expired]
+        removal = Removal()
         for name in expired:
-            self.end(name, logger)
+            removal.attempt(f"the cluster {name}", partial(self.end, name, logger))
+        removal.finish()
         if deep and not self.clusters():
             self._store.remove_lost()
             TaskDefinitions(self._aws, self._options).remove()

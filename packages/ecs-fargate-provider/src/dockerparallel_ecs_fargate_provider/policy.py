@@ -20,7 +20,7 @@ from dockerparallel_ecs_fargate_provider.role_policies import (
     trust_policy,
 )
 
-__all__ = ["execution_role_policy", "policy_document", "trust_policy"]
+__all__ = ["execution_role_policy", "gc_policy", "policy_document", "trust_policy"]
 
 LONGEST = 6144
 """Characters that IAM takes in a managed policy, white space apart."""
@@ -70,3 +70,20 @@ def policy_document(
         *part.storing(scope),
     ]
     return {"Version": VERSION, "Statement": statements}
+
+
+def gc_policy(
+    options: Options, *, account: str, region: str, partition: str = "aws"
+) -> dict[str, Any]:
+    """Return the policy of a scheduled job that runs ``gc`` and nothing else.
+
+    It may list and end the tasks of the ECS cluster and remove what clusters left of their
+    secrets; it can read none of these.
+
+    Parameters
+    ----------
+    options, account, region, partition
+        As for :func:`policy_document`.
+    """
+    scope = part.Scope(options, account, region, partition)
+    return {"Version": VERSION, "Statement": part.collecting(scope)}

@@ -223,6 +223,31 @@ def storing(scope: Scope) -> list[Statement]:
     return found
 
 
+def collecting(scope: Scope) -> list[Statement]:
+    """Return what ending forgotten clusters takes."""
+    in_cluster = {"ArnEquals": {"ecs:cluster": scope.ecs_cluster}}
+    return [
+        _allow("See", ["secretsmanager:ListSecrets", "ssm:DescribeParameters"], "*"),
+        _allow("ListTasks", ["ecs:ListTasks"], "*", in_cluster),
+        _allow(
+            "EndTasks",
+            ["ecs:DescribeTasks", "ecs:StopTask"],
+            scope.arn("ecs", f"task/{scope.cluster}/*"),
+        ),
+        _allow(
+            "ReadLeases",
+            ["ssm:GetParameters"],
+            [f"{scope.parameters}clusters/*", f"{scope.parameters}slots/*/claim"],
+        ),
+        _allow(
+            "Remove",
+            ["secretsmanager:DeleteSecret", "ssm:DeleteParameters"],
+            "*",
+            {"StringEquals": {_TAGGED: scope.cluster}},
+        ),
+    ]
+
+
 def _never_absent(key: str) -> dict[str, Any]:
     """Return the condition that an action is called by one that makes something."""
     return {"Null": {key: "false"}}

@@ -18,7 +18,9 @@ from dockerparallel import (
 from dockerparallel.validation import check_optional_str
 from dockerparallel_ecs_fargate_provider.api import AWS
 from dockerparallel_ecs_fargate_provider.deployment import Deployment, check_container
+from dockerparallel_ecs_fargate_provider.diagnosis import is_spot_interruption
 from dockerparallel_ecs_fargate_provider.exports import Exports
+from dockerparallel_ecs_fargate_provider.keeper import Keeper
 from dockerparallel_ecs_fargate_provider.messages import Reporter
 from dockerparallel_ecs_fargate_provider.options import (
     CHECKIP_URL,
@@ -32,7 +34,6 @@ from dockerparallel_ecs_fargate_provider.prices import PriceTable
 from dockerparallel_ecs_fargate_provider.records import Role, TaskRecord
 from dockerparallel_ecs_fargate_provider.server_place import ServerPlace
 from dockerparallel_ecs_fargate_provider.sizes import check_hardware, smallest_size
-from dockerparallel_ecs_fargate_provider.spot_keeper import SpotKeeper
 from dockerparallel_ecs_fargate_provider.stopping import stop_tasks, wait_for_end
 from dockerparallel_ecs_fargate_provider.worker_orders import worker_orders
 from dockerparallel_managed_provider import ManagedCloudProvider
@@ -180,7 +181,7 @@ class ECSFargateProvider(Exports, ManagedCloudProvider):
         self._deployment = Deployment(aws, options)
         self._server = ServerPlace(self._deployment)
         self._reporter = Reporter(self._deployment)
-        self._keeper = SpotKeeper()
+        self._keeper = Keeper()
 
     # The server -----------------------------------------------------------------------------
 
@@ -324,8 +325,7 @@ class ECSFargateProvider(Exports, ManagedCloudProvider):
             per_task=self._address_hour,
         )
         started = deployment.run(cluster, Role.WORKER, orders)
-        if self._options.spot:
-            self._keeper.start(cluster, self._dead_workers)
+        self._keeper.start(cluster, self._look_after)
         return [task.id for task in started for _ in range(task.workers)]
 
     def set_worker_number(
@@ -388,12 +388,17 @@ class ECSFargateProvider(Exports, ManagedCloudProvider):
     def _workers(self) -> dict[str, TaskRecord]:
         return {task.id: task for task in self._deployment.book.tasks(Role.WORKER)}
 
-    def _dead_workers(self, cluster: DockerCluster) -> list[TaskRecord]:
-        """Ask ECS, and return the tasks of workers that ended by themselves."""
+    def _look_after(self, cluster: DockerCluster) -> bool:
+        """Renew the lease in time, and tell whether Spot capacity was taken back."""
+        self._deployment.store.renew()
+        if not any(task.spot for task in self._workers().values()):
+            return False
         self._deployment.book.refresh()
-        tasks = self._deployment.book.tasks(Role.WORKER)
-        self._reporter.tell_deaths(cluster, tasks)
-        return [task for task in tasks if not task.lives and task.arn not in self._reporter.ended]
+        workers = self._workers()
+        self._reporter.tell_deaths(cluster, workers.values())
+        # Those of which the cluster was updated since are forgotten.
+        known = set(self.worker_handles())
+        return any(is_spot_interruption(workers[handle].data) for handle in known)
 
     def _end(self, cluster: DockerCluster, tasks: list[TaskRecord]) -> dict[str, Exception]:
         """Tell tasks to end; return those that could not be told, by ARN, with a warning each."""
@@ -444,8 +449,7 @@ class ECSFargateProvider(Exports, ManagedCloudProvider):
             return
         self._server.let_client_in(cluster)
         deployment.store.renew()
-        if any(task.spot for task in deployment.book.tasks(Role.WORKER)):
-            self._keeper.start(cluster, self._dead_workers)
+        self._keeper.start(cluster, self._look_after)
 
     def cleanup(self, cluster: DockerCluster, deep: bool = False) -> None:
         """Remove the secrets, the lease and the rule of this cluster.
