@@ -155,11 +155,14 @@ class Batch:
             for number in range(size)
         ]
 
-    def at_the_gate(self) -> bool:
-        """Tell whether each worker stands at the gate, and holds no other task any more."""
+    def at_the_gate(self, *containers: str) -> bool:
+        """Tell whether each worker stands at the gate, and holds no other task any more.
+
+        The workers are in these containers; by default in those that local-docker has for them.
+        """
         marks = f"ls -d {self._gate}-* 2>/dev/null | wc -l"
-        containers = workers(self.cluster).values()
-        standing = sum(int(docker("exec", name, "sh", "-c", marks)) for name in containers)
+        places = containers or workers(self.cluster).values()
+        standing = sum(int(docker("exec", name, "sh", "-c", marks)) for name in places)
         running: int = self.cluster.worker_container.stats()["running"]
         return standing == running == self._gates
 

@@ -149,7 +149,12 @@ def test_the_work_of_a_spot_task_that_is_taken_back_is_done_all_the_same(
     cluster = fargate_cluster(provider_options={"spot": True})
     cluster.start()
     batch = Batch(cluster, size=300)
-    eventually(batch.at_the_gate, "both workers to be at work", 60)
+    eventually(
+        # A task has no container before it runs.
+        lambda: all(found := containers(fargate, cluster)) and batch.at_the_gate(*found),
+        "both workers to be at work",
+        60,
+    )
     tasks = cluster.cloud_provider.tasks()
     victim, survivor = (arn for name, arn in tasks.items() if name != "server")
     fargate.interrupt_spot(victim)
