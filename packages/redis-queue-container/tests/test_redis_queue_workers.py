@@ -17,6 +17,7 @@ from redis_queue_harness import Program, Server, Site, is_alive, until
 
 from dockerparallel_redis_queue_container import WorkerDiedError, settings
 from dockerparallel_redis_queue_container.client import QueueClient
+from dockerparallel_redis_queue_container.keys import key_prefix
 
 SHORT_LEASE = {settings.LEASE: "2", settings.HEARTBEAT: "0.2"}
 
@@ -221,6 +222,30 @@ def test_an_order_to_stop_gives_tasks_back_and_leaves_nothing(
     assert not future.done()
 
 
+def test_a_second_order_to_stop_does_not_break_off_the_last_word(
+    own_server: Server, tmp_path: Path
+) -> None:
+    site = Site(own_server, tmp_path)
+    program = site.start_workers(1)
+    try:
+        [worker] = site.queue().workers()
+        idle = key_prefix(site.name) + "idle"
+        until(lambda: site.connection.zscore(idle, worker["id"]), "the worker to be idle")
+        # Nobody else takes it from among the idle ones meanwhile, and it cannot do so either.
+        os.kill(program.process.pid, signal.SIGSTOP)
+        site.connection.client_pause(60_000, all=False)
+        for _ in range(3):
+            os.kill(worker["pid"], signal.SIGTERM)
+            until(lambda: ignores_sigterm(worker["pid"]), "the worker to listen no more")
+        assert is_alive(worker["pid"])
+        site.connection.client_unpause()
+        until(lambda: not is_alive(worker["pid"]), "the worker to end")
+        assert site.connection.zscore(idle, worker["id"]) is None
+    finally:
+        os.kill(program.process.pid, signal.SIGCONT)
+        site.close()
+
+
 def stubborn(folder: Path) -> None:
     signal.signal(signal.SIGTERM, signal.SIG_IGN)
     (folder / "begun-0-0").touch()
@@ -303,8 +328,16 @@ def test_an_order_to_stop_is_heard_while_the_server_is_waited_for(site: Site) ->
 
 
 def catches_sigterm(program: Program) -> bool:
-    status = Path(f"/proc/{program.process.pid}/status").read_text()
-    [line] = [line for line in status.splitlines() if line.startswith("SigCgt")]
+    return is_sigterm_in("SigCgt", program.process.pid)
+
+
+def ignores_sigterm(pid: int) -> bool:
+    return is_sigterm_in("SigIgn", pid)
+
+
+def is_sigterm_in(field: str, pid: int) -> bool:
+    status = Path(f"/proc/{pid}/status").read_text()
+    [line] = [line for line in status.splitlines() if line.startswith(field)]
     return bool(int(line.split()[1], 16) >> (signal.SIGTERM - 1) & 1)
 
 
