@@ -150,3 +150,23 @@ def test_tasks_have_a_way_out_only_where_it_is_wanted(
     assert is_internal(real, engine)
     with FargateHarness(internet=True) as harness:
         assert not is_internal(Account(harness, real.image), engine)
+
+
+def test_an_address_is_shown_when_it_is_the_containers(real: Account) -> None:
+    """Until the container has it, there is none; on AWS it never changes once it is shown."""
+    real.harness.change_settings(pulling_seconds=2.0)
+    arn = real.start()
+    shown: set[str] = set()
+
+    def running() -> bool:
+        task = real.describe(arn)
+        (attachment,) = task["attachments"]
+        shown.update(
+            detail["value"]
+            for detail in attachment["details"]
+            if detail["name"] == "privateIPv4Address"
+        )
+        return bool(task["lastStatus"] == "RUNNING")
+
+    wait_for(running)
+    assert shown == {addresses(real, arn)[0]}

@@ -105,6 +105,7 @@ def create_interface(region: str, network: Network) -> None:
 
 def set_addresses(region: str, network: Network) -> None:
     """Give a task's network interface the addresses that the task really has."""
+    network.settled = True
     interface = ec2(region).enis.get(network.interface)
     if interface is None:
         return

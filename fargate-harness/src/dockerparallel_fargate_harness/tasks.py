@@ -86,7 +86,10 @@ class Network:
     mac : str
         The address of the interface.
     private_address, public_address : str, default ""
-        Empty before they are known, the public one also where there is none.
+        Empty before they are known, the public one also where there is none. The private one is
+        moto's own first; it is not shown before it is that of the container.
+    settled : bool, default False
+        Whether the private address is that of the container.
     attachment : str
         The id of the attachment.
     status : str, default "PRECREATED"
@@ -100,19 +103,24 @@ class Network:
     mac: str = ""
     private_address: str = ""
     public_address: str = ""
+    settled: bool = False
     attachment: str = field(default_factory=lambda: str(uuid4()))
     status: str = "PRECREATED"
 
+    @property
+    def shown_address(self) -> str:
+        """The private address as the API shows it: it never changes once it is shown."""
+        return self.private_address if self.settled else ""
+
     def as_api(self) -> dict[str, Any]:
         """Return the attachment as DescribeTasks shows it."""
+        address = self.shown_address
         details = {
             "subnetId": self.subnet,
             "networkInterfaceId": self.interface,
             "macAddress": self.mac,
-            "privateDnsName": f"ip-{self.private_address.replace('.', '-')}.ec2.internal"
-            if self.private_address
-            else "",
-            "privateIPv4Address": self.private_address,
+            "privateDnsName": f"ip-{address.replace('.', '-')}.ec2.internal" if address else "",
+            "privateIPv4Address": address,
         }
         return {
             "id": self.attachment,
@@ -212,7 +220,7 @@ class Task:
     def _container(self, container: TaskContainer) -> dict[str, Any]:
         interface = {
             "attachmentId": self.network.attachment,
-            "privateIpv4Address": self.network.private_address,
+            "privateIpv4Address": self.network.shown_address,
         }
         shown = {
             "containerArn": container.arn,
@@ -223,7 +231,7 @@ class Task:
             "lastStatus": container.status,
             "exitCode": container.exit_code,
             "reason": container.reason or None,
-            "networkInterfaces": [interface] if self.network.private_address else [],
+            "networkInterfaces": [interface] if self.network.shown_address else [],
             "healthStatus": "UNKNOWN",
             "cpu": str(container.definition.get("cpu", 0)),
         }

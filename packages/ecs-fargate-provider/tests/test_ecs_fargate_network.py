@@ -424,10 +424,13 @@ def test_the_client_is_let_in_and_shut_out_any_number_of_times(
     listed = ec2.describe_security_group_rules()["SecurityGroupRules"]
     (rule,) = [item for item in listed if item.get("CidrIpv4") == MINE]
     assert parsed(rule["Tags"])[MADE_BY] == session.made_by
+    # As a session that has crashed has left it.
+    session.infrastructure.let_in(site, "198.51.100.1/32", PORT + 1, session.tags)
     for which in (site, site.security_group_id):
-        session.infrastructure.shut_out(which, MINE, PORT)
-        rules = group_of(ec2, site.security_group_id)["IpPermissions"]
-        assert not any(rule["IpRanges"] for rule in rules)
+        session.infrastructure.shut_out(which)
+        (rule,) = group_of(ec2, site.security_group_id)["IpPermissions"]
+        assert rule["UserIdGroupPairs"]
+        assert not rule["IpRanges"]
 
 
 def test_a_full_group_is_told(harness: FargateHarness, session: Session, site: Site) -> None:
@@ -442,9 +445,10 @@ def test_other_errors_of_rules_are_raised(
     harness.fail("AuthorizeSecurityGroupIngress", "ValidationError", "no")
     with pytest.raises(AWSError, match="AuthorizeSecurityGroupIngress"):
         session.infrastructure.let_in(site, MINE, PORT, session.tags)
+    session.infrastructure.let_in(site, MINE, PORT, session.tags)
     harness.fail("RevokeSecurityGroupIngress", "ValidationError", "no")
     with pytest.raises(AWSError, match="RevokeSecurityGroupIngress"):
-        session.infrastructure.shut_out(site, MINE, PORT)
+        session.infrastructure.shut_out(site)
 
 
 def test_a_group_that_another_session_makes_at_the_same_time_is_used(
@@ -513,7 +517,7 @@ def test_rules_of_a_given_group_are_looked_at_and_never_changed(
     ):
         allow(permission)
         let_in()
-        session.infrastructure.shut_out(site, MINE, PORT)
+        session.infrastructure.shut_out(site)
         ec2.revoke_security_group_ingress(GroupId=group, IpPermissions=[permission])
     assert group_of(ec2, group)["IpPermissions"] == before
 

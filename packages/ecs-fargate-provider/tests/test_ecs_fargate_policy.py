@@ -120,7 +120,7 @@ def live(harness: FargateHarness, session: Session, logger: ClusterLogger) -> No
     )
     assert parts.ensure(session.tags, logger) == site
     parts.let_in(site, MINE, PORT, session.tags)
-    parts.shut_out(site, MINE, PORT)
+    parts.shut_out(site)
     parts.let_in(site, MINE, PORT, session.tags)
     parts.undo(session.made_by, logger)
     parts.ensure(session.tags, logger)

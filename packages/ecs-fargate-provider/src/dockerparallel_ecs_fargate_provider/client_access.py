@@ -33,7 +33,8 @@ class ClientAccess:
     def __init__(self, infrastructure: Infrastructure, options: Options) -> None:
         self._infrastructure = infrastructure
         self._options = options
-        self._open: tuple[str, str, int] | None = None
+        # The security group, and the network that was let in.
+        self._open: tuple[str, str] | None = None
         self._answered: str | None = None
         self._since: tuple[str, float] | None = None
         self._warned = False
@@ -50,12 +51,12 @@ class ClientAccess:
         """
         cidr = client_cidr(self._options)
         self._infrastructure.let_in(site, cidr, port, tags)
-        self._open = (site.security_group_id, cidr, port)
+        self._open = (site.security_group_id, cidr)
 
     def shut(self, others_run: bool) -> None:
-        """Close the port again, unless others may use the same rule; idempotent."""
+        """Let nobody in any more, unless other clusters run; idempotent."""
         if self._open is not None and not others_run:
-            self._infrastructure.shut_out(*self._open)
+            self._infrastructure.shut_out(self._open[0])
         self._open = None
         self._answered = self._since = None
         self._warned = False

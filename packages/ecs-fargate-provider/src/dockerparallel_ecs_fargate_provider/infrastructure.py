@@ -149,21 +149,21 @@ class Infrastructure:
         """
         self._group.let_in(site.security_group_id, site.subnet_ids, cidr, port, tags)
 
-    def shut_out(self, site_or_group_id: Site | str, cidr: str, port: int) -> None:
-        """Take back :meth:`let_in`; idempotent, and without effect on a group that was given.
+    def shut_out(self, site_or_group_id: Site | str) -> None:
+        """Take back what :meth:`let_in` has opened for any session; idempotent.
 
-        AWS knows one rule for a network and a port: it is that of all clusters whose sessions come
-        from there and whose servers have that port. Whether one of them is left the caller knows.
+        The provider calls it when the last cluster has ended: sessions that crashed have left
+        their rules. Without effect on a group that was given.
 
         Raises
         ------
         AWSError
-            AWS refused the call.
+            AWS refused a call.
         """
         group_id = site_or_group_id
         if isinstance(group_id, Site):
             group_id = group_id.security_group_id
-        self._group.shut_out(group_id, cidr, port)
+        self._group.shut_out(group_id)
 
     def undo(self, made_by: str, logger: ClusterLogger | None) -> None:
         """Remove everything that one session has made, and nothing else; idempotent.

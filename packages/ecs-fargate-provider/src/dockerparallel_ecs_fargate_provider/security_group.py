@@ -137,25 +137,32 @@ class SecurityGroup:
         described = {"CidrIp": cidr, "Description": description(tags)}
         self._add(group_id, {**one_port(port), "IpRanges": [described]}, tags)
 
-    def shut_out(self, group_id: str, cidr: str, port: int) -> None:
-        """Take back :meth:`let_in`; idempotent, and without effect on a group that was given.
+    def shut_out(self, group_id: str) -> None:
+        """Take back all that any session's :meth:`let_in` has opened; idempotent.
+
+        One read, and one call where anything was open. The rule by which the group lets itself in
+        stays; a group that was given is not looked at.
 
         Raises
         ------
         AWSError
-            AWS refused the call.
+            AWS refused a call.
         """
         if self.given:
             return
         try:
-            self._aws.call(
-                "ec2",
-                "RevokeSecurityGroupIngress",
-                GroupId=group_id,
-                IpPermissions=[{**one_port(port), "IpRanges": [{"CidrIp": cidr}]}],
-            )
+            wanted = [*self._ours(), *filters(group_id=group_id)]
+            rules = listed(self._aws, "DescribeSecurityGroupRules", "SecurityGroupRules", wanted)
+            opened = [rule["SecurityGroupRuleId"] for rule in rules if rule.get("CidrIpv4")]
+            if opened:
+                self._aws.call(
+                    "ec2",
+                    "RevokeSecurityGroupIngress",
+                    GroupId=group_id,
+                    SecurityGroupRuleIds=opened,
+                )
         except AWSError as error:
-            # The rule, or the whole group, is gone: that is what was asked for.
+            # The rules, or the whole group, are gone: that is what was asked for.
             if not is_missing(error):
                 raise
 
