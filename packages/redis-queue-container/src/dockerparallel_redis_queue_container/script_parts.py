@@ -78,7 +78,9 @@ end
 """
 
 HAND_OUT = """
--- Give each idle worker one of the tasks that wait, and wake it.
+-- Give each idle worker one of the tasks that wait, and wake it. Those heard of last come first,
+-- since others may be dead, and a gift would wait for the end of their lease. A live worker asks
+-- each second, so one that is passed over here finds what waits by itself.
 local function hand_out()
   if redis.call('EXISTS', p .. 'idle') == 0 then return end
   local now = now_ms()
@@ -90,8 +92,8 @@ local function hand_out()
       payload = redis.call('HGET', p .. 'payloads', id)
       if not payload then redis.call('LPOP', p .. 'tasks') end
     until payload
-    local worker = redis.call('ZPOPMIN', p .. 'idle')[1]
-    if not worker then return end
+    local worker, heard = unpack(redis.call('ZPOPMAX', p .. 'idle'))
+    if not worker or tonumber(heard) < now - 3000 then return end
     local expiry = redis.call('ZSCORE', p .. 'leases', worker)
     if expiry and tonumber(expiry) > now then
       redis.call('LMOVE', p .. 'tasks', p .. 'claimed:' .. worker, 'LEFT', 'RIGHT')
