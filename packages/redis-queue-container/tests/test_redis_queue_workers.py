@@ -222,6 +222,31 @@ def test_an_order_to_stop_gives_tasks_back_and_leaves_nothing(
     assert not future.done()
 
 
+def clean_up_slowly(folder: Path) -> None:
+    try:
+        (folder / "begun-0-0").touch()
+        wait_for_file(folder / "never")
+    finally:
+        (folder / "cleaning").touch()
+        wait_for_file(folder / "go")
+        (folder / "cleaned").touch()
+
+
+def test_a_second_order_to_stop_does_not_break_off_what_a_task_does_at_its_end(
+    site: Site, marks: Path
+) -> None:
+    program = site.start_workers(1)
+    [worker] = site.queue().workers()
+    site.client().submit(clean_up_slowly, marks)
+    until(lambda: begun(marks), "the task to run")
+    os.kill(worker["pid"], signal.SIGTERM)
+    until((marks / "cleaning").exists, "its end")
+    os.kill(worker["pid"], signal.SIGTERM)
+    (marks / "go").touch()
+    until((marks / "cleaned").exists, "all of its end")
+    assert program.end() == 0
+
+
 def test_a_second_order_to_stop_does_not_break_off_the_last_word(
     own_server: Server, tmp_path: Path
 ) -> None:

@@ -108,6 +108,9 @@ class _StopSwitch:
         self.thrown = False
 
     def on_signal(self, _number: int, _frame: FrameType | None) -> None:
+        if self.thrown:
+            # The first one has done it; another would break off the `finally` blocks of the task.
+            return
         self.thrown = True
         raise Stopping
 
