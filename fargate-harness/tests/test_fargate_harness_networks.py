@@ -155,7 +155,7 @@ def test_tasks_have_a_way_out_only_where_it_is_wanted(
 def test_an_address_is_shown_when_it_is_the_containers(real: Account) -> None:
     """Until the container has it, there is none; on AWS it never changes once it is shown."""
     real.harness.change_settings(pulling_seconds=2.0)
-    arn = real.start()
+    arn = real.start(real.register(containerDefinitions=[real.container(command=SERVE)]))
     shown: set[str] = set()
 
     def running() -> bool:

@@ -105,8 +105,9 @@ def run(container: RedisQueueServerContainer, timeout: float = 60.0) -> Any:
 
 
 def networks_of_nobody() -> set[str]:
-    """Return the networks that belong to no cluster: other tests run clusters meanwhile."""
-    listed = docker("network", "ls", "--format", '{{.Name}},{{.Label "dockerparallel.cluster"}}')
+    """Return the networks that belong to no cluster and to no harness, as other tests run."""
+    owners = '{{.Label "dockerparallel.cluster"}}{{.Label "dockerparallel.fargate-harness"}}'
+    listed = docker("network", "ls", "--format", "{{.Name}}," + owners)
     return {line for line in listed.splitlines() if line.endswith(",")}
 
 
