@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import signal
 import threading
+from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 
 import pytest
@@ -176,3 +177,26 @@ def test_an_interrupt_waits_for_what_was_begun_and_begins_no_more() -> None:
         process.send_signal(signal.SIGINT)
         output, errors = process.communicate(timeout=60)
     assert output == "interrupted True True\n", errors
+
+
+def test_a_thread_that_an_interrupted_pool_does_not_know_of_is_waited_for(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    begun, going_on, ended = threading.Event(), threading.Event(), []
+
+    def work(number: int) -> None:
+        begun.set()
+        going_on.wait(60)
+        ended.append(number)
+
+    def interrupted(_pool: ThreadPoolExecutor, call: Callable[[], None]) -> None:
+        threading.Thread(target=call).start()
+        # Without the waiting, the caller goes on long before.
+        threading.Timer(0.2, going_on.set).start()
+        assert begun.wait(60)
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(ThreadPoolExecutor, "submit", interrupted)
+    with pytest.raises(KeyboardInterrupt):
+        for_each(work, [7], at_a_time=2)
+    assert ended == [7]

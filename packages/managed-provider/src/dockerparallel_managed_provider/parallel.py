@@ -6,7 +6,7 @@ import threading
 import time
 from collections.abc import Callable, Sequence
 from concurrent.futures import FIRST_COMPLETED, Future, ThreadPoolExecutor, wait
-from typing import TypeVar
+from typing import Generic, TypeVar
 
 _Item = TypeVar("_Item")
 _Result = TypeVar("_Result")
@@ -50,7 +50,7 @@ def for_each(
     outcomes: dict[int, _Result | Exception] = {}
     waiting = list(enumerate(items))[::-1]
     failed: Exception | None = None
-    running: dict[Future[_Result], int] = {}
+    running: dict[Future[_Result], tuple[int, _Call[_Item, _Result]]] = {}
     pool = ThreadPoolExecutor(max_workers=max(1, min(at_a_time, len(items))))
     try:
         while waiting or running:
@@ -59,42 +59,59 @@ def for_each(
                 if failed is not None and stop_at_error:
                     outcomes[number] = failed
                     continue
-                running[_submit(pool, function, item)] = number
+                call = _Call(function, item)
+                # Before it begins, so that an interrupt finds it.
+                running[call.future] = number, call
+                call.submit(pool)
             done, _ = wait(running, timeout=_TELL_SECONDS, return_when=FIRST_COMPLETED)
             for future in done:
                 outcome = _outcome(future)
-                outcomes[running.pop(future)] = outcome
+                outcomes[running.pop(future)[0]] = outcome
                 failed = outcome if failed is None and isinstance(outcome, Exception) else failed
             progress.note(len(outcomes))
     finally:
         # After Ctrl-C too: what was begun must be known before anybody looks at it.
         pool.shutdown(wait=True, cancel_futures=True)
+        for _, call in running.values():
+            call.settle()
     return [outcomes[number] for number in range(len(items))]
 
 
-def _submit(
-    pool: ThreadPoolExecutor, function: Callable[[_Item], _Result], item: _Item
-) -> Future[_Result]:
-    future: Future[_Result] = Future()
-    claim = threading.Lock()
+class _Call(Generic[_Item, _Result]):
+    """One call of the function, which is made at most once."""
 
-    def call() -> None:
+    def __init__(self, function: Callable[[_Item], _Result], item: _Item) -> None:
+        self.future: Future[_Result] = Future()
+        self._function = function
+        self._item = item
+        self._claim = threading.Lock()
+
+    def submit(self, pool: ThreadPoolExecutor) -> None:
+        """Have it made by a thread of the pool, or at once where there is none to be had."""
+        try:
+            pool.submit(self._make)
+        except RuntimeError:
+            # The interpreter is leaving, or the system has no more threads to give.
+            self._make()
+
+    def settle(self) -> None:
+        """Wait for its end if it has begun, else see that it never does.
+
+        A pool that is interrupted while it starts a thread does not know of that thread.
+        """
+        if not self._claim.acquire(blocking=False):
+            wait([self.future])
+
+    def _make(self) -> None:
         # A pool that cannot start a thread has queued the call all the same, for those it has.
-        if not claim.acquire(blocking=False):
+        if not self._claim.acquire(blocking=False):
             return
         try:
-            result = function(item)
+            result = self._function(self._item)
         except BaseException as error:  # noqa: BLE001 - it is what came out
-            future.set_exception(error)
+            self.future.set_exception(error)
         else:
-            future.set_result(result)
-
-    try:
-        pool.submit(call)
-    except RuntimeError:
-        # The interpreter is leaving, or the system has no more threads to give.
-        call()
-    return future
+            self.future.set_result(result)
 
 
 def _outcome(future: Future[_Result]) -> _Result | Exception:
