@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import subprocess
 import sys
+import time
 from collections.abc import Mapping, Sequence
 
 from dockerparallel_fargate_harness.client import ACCESS_KEY, SECRET_KEY, FargateHarness
@@ -14,6 +15,8 @@ ENDPOINT_VARIABLE = "DOCKERPARALLEL_FARGATE_HARNESS"
 CHECKIP_VARIABLE = "DOCKERPARALLEL_CHECKIP_URL"
 """The variable with the URL that answers the client's address."""
 RUNNING_KINDS = ("tasks", "containers")
+ENDING = frozenset({"DEACTIVATING", "STOPPING", "DEPROVISIONING"})
+ENDING_SECONDS = 60.0
 NOT_FOUND = 127
 
 
@@ -41,11 +44,23 @@ def run(harness: FargateHarness, command: Sequence[str]) -> int:
         except OSError as error:
             sys.stderr.write(f"fargate-harness: cannot run {command[0]}: {error}\n")
             return NOT_FOUND
-        left = harness.left()
+        left = left_after_endings(harness)
         if any(kind in left for kind in RUNNING_KINDS):
             sys.stderr.write(report(left))
     # A shell adds 128 to the number of the signal that ended a command, too.
     return ended.returncode if ended.returncode >= 0 else 128 - ended.returncode
+
+
+def left_after_endings(harness: FargateHarness) -> dict[str, list[str]]:
+    """Return what is left once the tasks that were told to stop have ended, a while at most."""
+    deadline = time.monotonic() + ENDING_SECONDS
+    while time.monotonic() < deadline:
+        living = {task.status for task in harness.tasks()} - {"STOPPED"}
+        left = harness.left()
+        if living - ENDING or not any(kind in left for kind in RUNNING_KINDS):
+            return left
+        time.sleep(0.1)
+    return harness.left()
 
 
 def report(left: Mapping[str, Sequence[str]]) -> str:
