@@ -42,12 +42,17 @@ VPC_CIDR = "10.213.0.0/16"
 # 16,379 usable addresses in each zone, and every task takes one.
 _SUBNET_CIDRS = tuple(map(str, ipaddress.IPv4Network(VPC_CIDR).subnets(new_prefix=18)))
 _MOST_ZONES = 3
+_MOST_VPCS = 5
 # Where Fargate is not in all zones: "Supported Regions for Amazon ECS on AWS Fargate", Linux.
 _FARGATE_ZONES = {
     "ap-northeast-1": {"apne1-az1", "apne1-az2", "apne1-az4"},
     "cn-north-1": {"cnn1-az1", "cnn1-az2"},
     "us-west-1": {"usw1-az1", "usw1-az3"},
 }
+
+
+class _VpcReplacedError(Exception):
+    """The VPC is gone, which the session that made it has removed for another one."""
 
 
 class OwnNetwork:
@@ -70,6 +75,7 @@ class OwnNetwork:
         self._options = options
         self._tags = tags
         self._logger = logger
+        self._vpc_id = ""
         self._ours = tagged(tagging.INFRASTRUCTURE, options.cluster_name)
 
     def ensure(self) -> tuple[str, tuple[str, ...]]:
@@ -87,7 +93,22 @@ class OwnNetwork:
         ResourceError
             Fargate runs in no zone of the region.
         """
-        vpc_id = self._vpc()
+        for _ in range(_MOST_VPCS):
+            # While one is chosen, none is expected to be there.
+            self._vpc_id = ""
+            self._vpc_id = self._vpc()
+            try:
+                return self._completed(self._vpc_id)
+            except _VpcReplacedError:
+                # Of sessions that made one at the same time, all use the first: look again.
+                continue
+        raise AWSError(
+            f"The VPC of {self._options.cluster_name} was replaced {_MOST_VPCS} times while it was "
+            "being set up: other sessions make and remove it at this moment. Try again."
+        )
+
+    def _completed(self, vpc_id: str) -> tuple[str, tuple[str, ...]]:
+        """Return a VPC and its subnets; what it lacks is made."""
         subnets = self._subnets(vpc_id)
         gateways = self._gateways()
         tables = self._tables(vpc_id)
@@ -118,7 +139,8 @@ class OwnNetwork:
         for vpc_id, vpc in vpcs.items():
             made_by = tagging.parsed(vpc.get("Tags")).get(tagging.MADE_BY)
             if vpc_id != first and made_by == self._tags[tagging.MADE_BY]:
-                self._call("DeleteVpc", VpcId=vpc_id)
+                # Unless a session that saw it first has begun to use it.
+                self._call("DeleteVpc", unless="DependencyViolation", VpcId=vpc_id)
         return first
 
     def _make_subnets(self, vpc_id: str, found: list[dict[str, Any]]) -> list[dict[str, Any]]:
@@ -244,11 +266,19 @@ class OwnNetwork:
     def _seen(self, call: Callable[[], T], waits_for: str) -> T:
         return settled(
             call,
-            refused_for_now=is_missing,
+            refused_for_now=self._may_pass,
             waits_for=waits_for,
             timeout=self._options.start_timeout,
             logger=self._logger,
         )
+
+    def _may_pass(self, error: AWSError) -> bool:
+        """Tell whether AWS only does not know yet what was just made."""
+        if error.code == "InvalidVpcID.NotFound" and self._vpc_id:
+            there = {str(vpc["VpcId"]) for vpc in self._vpcs()}
+            if there and self._vpc_id not in there:
+                raise _VpcReplacedError from error
+        return is_missing(error)
 
     def _vpcs(self) -> list[dict[str, Any]]:
         return listed(self._aws, "DescribeVpcs", "Vpcs", self._ours)
