@@ -24,7 +24,6 @@ from dockerparallel_ecs_fargate_provider.overrides import (
 from dockerparallel_ecs_fargate_provider.ownership import Ownership
 from dockerparallel_ecs_fargate_provider.packing import TaskShape
 from dockerparallel_ecs_fargate_provider.records import Role, TaskRecord
-from dockerparallel_ecs_fargate_provider.role_policies import log_group_name
 from dockerparallel_ecs_fargate_provider.store import ClusterStore, fits
 from dockerparallel_managed_provider import lasting
 
@@ -67,7 +66,7 @@ class Deployment:
     @property
     def log_group(self) -> str:
         """Where tasks print to."""
-        return self.options.log_group or log_group_name(self.options.cluster_name)
+        return self.infrastructure.log_group_name
 
     def runs(self, name: str) -> bool:
         """Tell whether a task of a cluster of this name runs, or is to run; one call."""
@@ -140,18 +139,19 @@ class Deployment:
         elif self._orphan is not None:
             self.long_values.remove(self._orphan)
             self.store.remove_named(self._orphan)
-        self.access.shut(self.others_run())
+        others_run = self.others_run()
+        self.access.shut(others_run)
         if name and cluster.state.starting:
-            self._undo(cluster)
+            self._undo(cluster, others_run)
         self._site, self._stored, self._orphan = None, None, None
 
     def others_run(self) -> bool:
         """Tell whether somebody has, or starts, another cluster in the ECS cluster."""
         return bool(self.store.parameters.names("clusters"))
 
-    def _undo(self, cluster: DockerCluster) -> None:
+    def _undo(self, cluster: DockerCluster, others_run: bool) -> None:
         made_by = self.ownership.made_by
-        if self.others_run():
+        if others_run:
             cluster.logger.info("What the failed start has made stays: others use it.")
             return
         self.definitions.undo(made_by)
@@ -173,7 +173,6 @@ class Deployment:
         def note(described: list[dict[str, Any]]) -> None:
             started.extend(self.book.note(described))
 
-        total = sum(shape.count for _, shape, _ in orders)
         for attempt in (1, 2):
             try:
                 launch.run(
@@ -181,8 +180,8 @@ class Deployment:
                     self.options.cluster_name,
                     [self._launch(site, role, *order) for order in orders],
                     note=note,
-                    tell=lambda done: cluster.logger.info(
-                        "Asked for tasks: %d of %d calls.", done, -(-total // 10)
+                    tell=lambda done, calls: cluster.logger.info(
+                        "Asked for tasks: %d of %d calls.", done, calls
                     ),
                     patient_with_roles=self.options.execution_role_arn is None,
                 )
@@ -225,7 +224,7 @@ class Deployment:
             started_by=self.book.started_by,
             network={
                 "awsvpcConfiguration": {
-                    "subnets": _first(site.subnet_ids),
+                    "subnets": list(site.subnet_ids),
                     "securityGroups": [site.security_group_id],
                     "assignPublicIp": "ENABLED" if self.options.assign_public_ip else "DISABLED",
                 }
@@ -253,8 +252,3 @@ def _shape_tags(role: Role, shape: TaskShape) -> Mapping[str, str]:
         tags.CPU: str(shape.size.cpu),
         tags.MEMORY: str(shape.size.memory),
     }
-
-
-def _first(subnets: Sequence[str]) -> list[str]:
-    # As many as RunTask takes (API reference of AwsVpcConfiguration).
-    return list(subnets[:16])

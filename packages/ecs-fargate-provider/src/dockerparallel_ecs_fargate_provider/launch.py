@@ -77,7 +77,7 @@ def run(
     launches: Sequence[Launch],
     *,
     note: Callable[[list[dict[str, Any]]], object],
-    tell: Callable[[int], None],
+    tell: Callable[[int, int], None],
     patient_with_roles: bool,
 ) -> None:
     """Start tasks, several calls at a time.
@@ -87,7 +87,7 @@ def run(
     note
         Called from this thread with all tasks that were started, also where others were not.
     tell
-        Called now and then with the number of calls that are through.
+        Called now and then with the number of calls that are through, and of all.
     patient_with_roles
         Whether a role that cannot be assumed is tried again for a minute, being new.
 
@@ -103,7 +103,13 @@ def run(
     def start(call: tuple[Launch, int]) -> dict[str, Any]:
         return _start(aws, ecs_cluster, *call, patient_with_roles)
 
-    outcomes = for_each(start, calls, at_a_time=CALLS_AT_A_TIME, tell=tell, stop_at_error=True)
+    outcomes = for_each(
+        start,
+        calls,
+        at_a_time=CALLS_AT_A_TIME,
+        tell=lambda done: tell(done, len(calls)),
+        stop_at_error=True,
+    )
     answers = [outcome for outcome in outcomes if not isinstance(outcome, Exception)]
     note([task for answer in answers for task in answer.get("tasks", ())])
     for outcome in outcomes:

@@ -10,7 +10,7 @@ from dockerparallel_ecs_fargate_provider import tags as tagging
 from dockerparallel_ecs_fargate_provider.api import AWS
 from dockerparallel_ecs_fargate_provider.errors import AWSError, ResourceError
 from dockerparallel_ecs_fargate_provider.options import Options
-from dockerparallel_ecs_fargate_provider.role_policies import log_group_name
+from dockerparallel_ecs_fargate_provider.role_policies import log_group_name, log_group_of
 from dockerparallel_ecs_fargate_provider.settling import is_missing, settled
 
 RETENTION_DAYS = 7
@@ -37,7 +37,7 @@ class LogGroup:
     @property
     def name(self) -> str:
         """The log group of the user, or ours."""
-        return self._options.log_group or self._own
+        return log_group_of(self._options)
 
     def verify(self) -> None:
         """Look whether the log group that the user gave exists; one read if there is one.

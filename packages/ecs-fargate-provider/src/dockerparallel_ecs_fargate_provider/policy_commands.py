@@ -14,7 +14,7 @@ from dockerparallel_ecs_fargate_provider.policy import (
     policy_document,
     trust_policy,
 )
-from dockerparallel_ecs_fargate_provider.role_policies import log_group_name
+from dockerparallel_ecs_fargate_provider.role_policies import log_group_of
 
 _WHOSE = {
     "session": "a user's session (default)",
@@ -68,7 +68,7 @@ def _document(
     if whose == "execution-role":
         return execution_role_policy(
             cluster_name=options.cluster_name,
-            log_group=options.log_group or log_group_name(options.cluster_name),
+            log_group=log_group_of(options),
             kms_key_id=options.kms_key_id,
             **where,
         )

@@ -14,7 +14,7 @@ from dockerparallel_ecs_fargate_provider.options import Options
 from dockerparallel_ecs_fargate_provider.role_policies import (
     SERVICE,
     key_statement,
-    log_group_name,
+    log_group_of,
     role_name,
 )
 
@@ -71,7 +71,7 @@ class Scope:
     @property
     def logs(self) -> list[str]:
         """The log group, in the two forms in which actions name it."""
-        name = self.options.log_group or log_group_name(self.cluster)
+        name = log_group_of(self.options)
         return [self.arn("logs", f"log-group:{name}"), self.arn("logs", f"log-group:{name}:*")]
 
     @property

@@ -8,6 +8,8 @@ from __future__ import annotations
 
 from typing import Any
 
+from dockerparallel_ecs_fargate_provider.options import Options
+
 VERSION = "2012-10-17"
 """Of the language of policies."""
 
@@ -18,6 +20,11 @@ SERVICE = "ecs-tasks.amazonaws.com"
 def log_group_name(cluster_name: str) -> str:
     """Return the log group of our own."""
     return f"/dockerparallel/{cluster_name}"
+
+
+def log_group_of(options: Options) -> str:
+    """Return the log group of the user, or ours, whether it exists or not."""
+    return options.log_group or log_group_name(options.cluster_name)
 
 
 def role_name(cluster_name: str, region: str) -> str:

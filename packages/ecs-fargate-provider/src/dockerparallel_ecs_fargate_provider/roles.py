@@ -18,7 +18,7 @@ from dockerparallel_ecs_fargate_provider.options import Options
 from dockerparallel_ecs_fargate_provider.role_policies import (
     SERVICE,
     execution_role_policy,
-    log_group_name,
+    log_group_of,
     role_name,
     trust_policy,
 )
@@ -180,7 +180,7 @@ class Roles:
         identity = self._aws.identity
         policy = execution_role_policy(
             cluster_name=self._options.cluster_name,
-            log_group=self._options.log_group or log_group_name(self._options.cluster_name),
+            log_group=log_group_of(self._options),
             account=identity.account,
             region=self._aws.region,
             partition=identity.partition,
