@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import get_args
 
 from dockerparallel._version import __version__
+from dockerparallel.display import table
 from dockerparallel.errors import DockerParallelError
 from dockerparallel.extensions import ExtensionInfo, Kind, installed_extensions
 from dockerparallel.scaffold import create_extension
@@ -64,12 +65,7 @@ def _table(extensions: Sequence[ExtensionInfo]) -> str:
             "No extensions are installed. Perhaps: pip install "
             "dockerparallel-local-process-provider 'dockerparallel-redis-queue-container[embedded]'"
         )
-    rows = [ExtensionInfo._fields, *extensions]
-    widths = [max(len(row[column]) for row in rows) for column in range(len(rows[0]))]
-    return "\n".join(
-        "  ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True)).rstrip()
-        for row in rows
-    )
+    return table([ExtensionInfo._fields, *extensions])
 
 
 if __name__ == "__main__":

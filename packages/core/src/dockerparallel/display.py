@@ -2,11 +2,27 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from html import escape
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
     from dockerparallel.state import ClusterState
+
+
+def table(rows: Sequence[Sequence[str]]) -> str:
+    """Return rows of texts as lines whose columns stand below each other; for command lines.
+
+    Parameters
+    ----------
+    rows
+        At least one, all of the same length; the heads come first.
+    """
+    widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
+    return "\n".join(
+        "  ".join(text.ljust(width) for text, width in zip(row, widths, strict=True)).rstrip()
+        for row in rows
+    )
 
 
 def _facts(state: ClusterState) -> dict[str, str]:

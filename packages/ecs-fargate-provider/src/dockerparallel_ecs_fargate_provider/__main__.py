@@ -13,6 +13,7 @@ from collections.abc import Sequence
 from dataclasses import fields
 
 from dockerparallel import DockerParallelError, InvalidTypeError, InvalidValueError
+from dockerparallel.display import table
 from dockerparallel.validation import check_job_queue_name
 from dockerparallel_ecs_fargate_provider import tags
 from dockerparallel_ecs_fargate_provider._version import __version__
@@ -98,7 +99,8 @@ def _list(aws: AWS, options: Options, _given: argparse.Namespace) -> int:
         )
         for cluster in Leftovers(aws, options).clusters()
     ]
-    _print_table(("name", "owner", "server", "workers", "tasks", "expires", ""), rows)
+    heads = ("name", "owner", "server", "workers", "tasks", "expires", "")
+    print(table([heads, *rows]))
     return 0
 
 
@@ -106,7 +108,8 @@ def _tasks(aws: AWS, options: Options, given: argparse.Namespace) -> int:
     if given.name is not None:
         check_job_queue_name(given.name)
     rows = [_row(task) for task in Leftovers(aws, options).tasks(given.role, given.name)]
-    _print_table(("task", "cluster", "owner", "phase", "workers", "created", ""), rows)
+    heads = ("task", "cluster", "owner", "phase", "workers", "created", "")
+    print(table([heads, *rows]))
     return 0
 
 
@@ -137,12 +140,6 @@ def _gc(aws: AWS, options: Options, given: argparse.Namespace) -> int:
     names = Leftovers(aws, options).gc(deep=given.deep)
     print(f"ended {len(names)} expired cluster(s){': ' + ', '.join(names) if names else ''}")
     return 0
-
-
-def _print_table(heads: Sequence[str], rows: Sequence[Sequence[str]]) -> None:
-    widths = [max(map(len, column)) for column in zip(heads, *rows, strict=True)]
-    for row in (heads, *rows):
-        print("  ".join(text.ljust(n) for text, n in zip(row, widths, strict=True)).rstrip())
 
 
 if __name__ == "__main__":

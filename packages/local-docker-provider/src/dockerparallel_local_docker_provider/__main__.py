@@ -13,6 +13,7 @@ import sys
 from collections.abc import Sequence
 
 from dockerparallel import DockerParallelError, InvalidValueError, ProviderError
+from dockerparallel.display import table
 from dockerparallel.validation import check_job_queue_name
 from dockerparallel_local_docker_provider import labels, leftovers
 from dockerparallel_local_docker_provider._version import __version__
@@ -100,11 +101,7 @@ def _list(engine: Engine, _options: argparse.Namespace) -> int:
         )
         for cluster in leftovers.list_clusters(engine)
     ]
-    widths = [max(map(len, column)) for column in zip(heads, *rows, strict=True)]
-    for row in (heads, *rows):
-        print(
-            "  ".join(text.ljust(width) for text, width in zip(row, widths, strict=True)).rstrip()
-        )
+    print(table([heads, *rows]))
     return 0
 
 
