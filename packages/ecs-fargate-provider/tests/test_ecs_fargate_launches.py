@@ -14,6 +14,7 @@ from dockerparallel_ecs_fargate_provider import (
     RoleError,
     ThrottledError,
 )
+from dockerparallel_ecs_fargate_provider.rate_limits import RUN_STOP, TokenBucket
 from dockerparallel_fargate_harness import FargateHarness
 from dockerparallel_fargate_harness.run_task import QUOTA_REASON
 
@@ -200,3 +201,14 @@ def test_a_quota_for_a_part_of_the_workers(account: Account, harness: FargateHar
         cluster.set_worker_number(30)
     assert_known(account, cluster, 13)
     assert sum(cluster.worker_numbers()[:2]) == 12
+
+
+def test_after_throttling_the_account_is_taken_to_have_no_calls_left(
+    serving: DockerCluster, harness: FargateHarness, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    drained: list[str] = []
+    monkeypatch.setattr(TokenBucket, "drain", lambda bucket: drained.append(bucket.name))
+    harness.fail("RunTask", "ClientException", "Rate exceeded", service="ecs")
+    serving.set_worker_number(1)
+    running(serving, 1)
+    assert drained == [RUN_STOP.name]

@@ -157,6 +157,8 @@ class AWS:
                     self._unanswered = time.monotonic()
                 raise silence from error
             # Throttling under a code that botocore does not know, and has not tried again.
+            if bucket is not None:
+                bucket.drain()
             time.sleep(random.uniform(0, min(_LONGEST_PAUSE, 2.0**attempt / 4)))  # noqa: S311
             attempt += 1
 
