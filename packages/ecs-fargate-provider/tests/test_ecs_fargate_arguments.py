@@ -7,7 +7,7 @@ import math
 from typing import Any
 
 import pytest
-from ecs_fargate_tiny import ECS_CLUSTER, Account, counted, deployment_of
+from ecs_fargate_tiny import ECS_CLUSTER, Account, TinyFargateContainer, counted, deployment_of
 
 from dockerparallel import DockerCluster, InvalidTypeError, InvalidValueError
 from dockerparallel_ecs_fargate_provider import ECSFargateProvider, ResourceError
@@ -275,3 +275,19 @@ def test_everything_given_is_used_and_stays(account: Account, harness: FargateHa
         one["SecurityGroupRuleId"]
         for one in ec2.describe_security_group_rules()["SecurityGroupRules"]
     }
+
+
+def test_a_limit_without_a_command_to_limit_is_refused_before_anything_is_started(
+    account: Account, harness: FargateHarness
+) -> None:
+    class Serving(TinyFargateContainer):
+        """Its server has a command; it has none itself."""
+
+        def server_container(self) -> TinyFargateContainer:
+            return TinyFargateContainer(command=["serve"])
+
+    before = harness.left()
+    with pytest.raises(InvalidValueError, match=r"max_hours=2 .* has none"):
+        account.started(container=Serving(), max_hours=2)
+    assert counted(harness)["RunTask"] == 0
+    assert harness.left() == before

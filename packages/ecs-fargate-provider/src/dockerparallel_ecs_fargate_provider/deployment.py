@@ -233,15 +233,16 @@ class Deployment:
         )
 
 
-def check_container(container: DockerContainer) -> None:
+def check_container(container: DockerContainer, options: Options) -> None:
     """Refuse a container of which something is too long for AWS; asks AWS nothing.
 
     Raises
     ------
     InvalidValueError
-        A variable, a secret or the command is.
+        A variable, a secret or the command is; or ``max_hours`` has no command to limit.
     """
-    _, outside = split_environment(container.command, container.environment)
+    command = limited_command(container.command, options.max_hours)
+    _, outside = split_environment(command, container.environment)
     check_long_values({**outside, **container.secrets})
 
 

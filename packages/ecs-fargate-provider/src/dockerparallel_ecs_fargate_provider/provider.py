@@ -220,11 +220,11 @@ class ECSFargateProvider(Exports, ManagedCloudProvider):
             AWS does not start it.
         """
         check_hardware("server", hardware)
-        check_container(container)
+        check_container(container, self._options)
         if cluster.config.expected_worker_number:
             # Before a server runs in vain.
             check_hardware("worker", cluster.config.worker_hardware)
-            check_container(cluster.state.worker_container)
+            check_container(cluster.state.worker_container, self._options)
         deployment = self._deployment
         deployment.begin(cluster)
         self.stop_server(cluster)
@@ -310,7 +310,7 @@ class ECSFargateProvider(Exports, ManagedCloudProvider):
             AWS does not start all of them; those that it started are known.
         """
         check_hardware("worker", hardware)
-        check_container(container)
+        check_container(container, self._options)
         deployment = self._deployment
         deployment.begin(cluster)
         deployment.keep(cluster)
