@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import os
+import select
 import shutil
+import signal
 import socket
 import subprocess
 from collections.abc import Callable, Iterator
@@ -15,6 +17,7 @@ from local_docker_parts import docker, wait_for
 
 from tools.docker_engine import REQUIRE_VARIABLE
 
+END_SECONDS = 30.0
 SERVER_OPTIONS = (
     "ListenAddress=127.0.0.1",
     "AuthorizedKeysFile=/keys/good.pub",
@@ -70,6 +73,20 @@ class SshClient:
             if os.fsencode(self.config) in words or os.fsencode(self.config.parent) in words[0]:
                 found.append(int(folder.name))
         return found
+
+    def kill(self) -> None:
+        """Kill all that live, and return when their parents can see that they have ended.
+
+        A process that ends loses its command line, then closes its files, and only then is over.
+        """
+        for pid in self.processes():
+            watch = os.pidfd_open(pid)
+            try:
+                os.kill(pid, signal.SIGKILL)
+                ended, _, _ = select.select([watch], [], [], END_SECONDS)
+                assert ended, f"ssh process {pid} still runs {END_SECONDS:g} s after SIGKILL"
+            finally:
+                os.close(watch)
 
 
 def refuse(reason: str) -> None:

@@ -106,10 +106,7 @@ def test_what_ssh_has_lost_is_found_again(
     cluster = make_cluster(provider=LocalDockerProvider(docker_host=host.url))
     cluster.start()
     before = cluster.state.runtime.server_address
-    lost = ssh.processes()
-    for pid in lost:
-        os.kill(pid, signal.SIGKILL)
-    wait_for("their end", lambda: not set(ssh.processes()) & set(lost))
+    ssh.kill()
     assert cluster.worker_numbers().running == 1
     assert cluster.is_server_running()
     # Whoever talks to the server knows its old address.
