@@ -78,6 +78,8 @@ class Target(NamedTuple):
 
 
 TARGETS = (
+    Target("first_result_s", "dask", at_most=1),
+    Target("first_result_s", "ray", at_most=1),
     Target("submits_per_s", "loky", at_least=3),
     Target("submits_per_s", "dask", at_least=20),
     Target("submits_per_s", "ray", at_least=20),
@@ -197,7 +199,11 @@ def ray() -> Iterator[Callable[..., Any]]:
 
     def submit(function: Callable[..., Any], *arguments: Any) -> Any:
         if function not in remotes:
-            remotes[function] = library.remote(function)
+            # Ray itself takes no builtin function.
+            def call(*given: Any) -> Any:
+                return function(*given)
+
+            remotes[function] = library.remote(call)
         return remotes[function].remote(*arguments)
 
     try:

@@ -15,6 +15,8 @@ if TYPE_CHECKING:
 
 _FIRST_PAUSE = 0.01
 _LONGEST_PAUSE = 1.0
+# What is waited for in vain is at most this share of the server's own time.
+_GROWTH = 1.2
 
 
 def register_backend(cluster: DockerCluster, **options: Any) -> None:
@@ -47,7 +49,7 @@ def _wait_for_server(cluster: DockerCluster) -> None:
         if pause == _FIRST_PAUSE:
             state.logger.info("Waiting for the server, at most %g s.", state.server_timeout)
         time.sleep(min(pause, remaining))
-        pause = min(pause * 1.5, _LONGEST_PAUSE)
+        pause = min(pause * _GROWTH, _LONGEST_PAUSE)
     if status is Status.STOPPED:
         raise ServerNotRunningError(
             "The server stopped before the backend could be registered; call cluster.start() to "

@@ -7,11 +7,10 @@ and gives a ``concurrent.futures`` executor by ``cluster.worker_container.execut
 
 from __future__ import annotations
 
+import importlib
+from typing import TYPE_CHECKING, Any
+
 from dockerparallel_redis_queue_container._version import __version__
-from dockerparallel_redis_queue_container.container import (
-    RedisQueueServerContainer,
-    RedisQueueWorkerContainer,
-)
 from dockerparallel_redis_queue_container.errors import (
     CodeShippingError,
     ImageBuildError,
@@ -30,9 +29,15 @@ from dockerparallel_redis_queue_container.errors import (
     WorkerStartError,
     WrongPasswordError,
 )
-from dockerparallel_redis_queue_container.executor import ClusterExecutor
-from dockerparallel_redis_queue_container.futures import ClusterFuture
-from dockerparallel_redis_queue_container.joblib_backend import RedisQueueBackend
+
+if TYPE_CHECKING:
+    from dockerparallel_redis_queue_container.container import (
+        RedisQueueServerContainer,
+        RedisQueueWorkerContainer,
+    )
+    from dockerparallel_redis_queue_container.executor import ClusterExecutor
+    from dockerparallel_redis_queue_container.futures import ClusterFuture
+    from dockerparallel_redis_queue_container.joblib_backend import RedisQueueBackend
 
 __all__ = [
     "ClusterExecutor",
@@ -58,3 +63,26 @@ __all__ = [
     "WrongPasswordError",
     "__version__",
 ]
+
+# The programs in the containers are waited for at each start, and need none of these.
+_LATER = {
+    "ClusterExecutor": "executor",
+    "ClusterFuture": "futures",
+    "RedisQueueBackend": "joblib_backend",
+    "RedisQueueServerContainer": "container",
+    "RedisQueueWorkerContainer": "container",
+}
+
+
+def __getattr__(name: str) -> Any:
+    """Import what only clients use when it is first asked for."""
+    if name not in _LATER:
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    value = getattr(importlib.import_module(f"{__name__}.{_LATER[name]}"), name)
+    globals()[name] = value
+    return value
+
+
+def __dir__() -> list[str]:
+    """List also what is not imported yet."""
+    return sorted({*globals(), *__all__})

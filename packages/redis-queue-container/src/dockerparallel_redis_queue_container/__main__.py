@@ -17,8 +17,6 @@ from dockerparallel.errors import DockerParallelError
 from dockerparallel_redis_queue_container._version import __version__
 from dockerparallel_redis_queue_container.build_image import add_arguments, build_image
 from dockerparallel_redis_queue_container.logs import configure_logging
-from dockerparallel_redis_queue_container.server import run_server
-from dockerparallel_redis_queue_container.supervisor import run_supervisor
 
 _PROGRAM = "python -m dockerparallel_redis_queue_container"
 _log = logging.getLogger("dockerparallel_redis_queue_container")
@@ -40,12 +38,17 @@ def main(arguments: Sequence[str] | None = None) -> int:
     options = parser.parse_args(arguments)
     role = options.role
     configure_logging(role)
+    # Somebody waits for the program, so it imports what its own role needs.
     try:
-        if role == "server":
-            run_server()
         if role == "build-image":
             build_image(options)
             return 0
+        if role == "server":
+            from dockerparallel_redis_queue_container.server import run_server  # noqa: PLC0415
+
+            run_server()
+        from dockerparallel_redis_queue_container.supervisor import run_supervisor  # noqa: PLC0415
+
         return run_supervisor()
     except (DockerParallelError, OSError) as error:
         _log.error("The %s cannot run: %s", role, error)
