@@ -209,7 +209,10 @@ class Site:
         return found
 
     def counts(self) -> dict[str, int]:
-        return self.queue().numbers()["counts"]
+        """Return how tasks and workers have ended, without what is 0."""
+        counts = self.queue().numbers().counts
+        ends = ("done", "failed", "retried", "died")
+        return {name: counts[name] for name in ends if name in counts}
 
     def close(self) -> None:
         for client in self.clients:

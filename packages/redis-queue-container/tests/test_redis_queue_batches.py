@@ -126,7 +126,7 @@ def test_an_idle_worker_takes_over_where_a_task_holds_the_interpreter(
         until(
             lambda: (
                 sum(future.done() for future in futures) >= 1000 - 128
-                and site.queue().numbers()["sizes"]["waiting"] == 0
+                and site.queue().numbers().sizes["waiting"] == 0
                 and not site.connection.exists(f"dp:{{{site.name}}}:spare")
             ),
             "the others to be done",

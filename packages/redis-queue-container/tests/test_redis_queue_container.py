@@ -157,8 +157,8 @@ def test_what_is_no_package_is_refused_and_nothing_changes(bad: Any) -> None:
 def test_the_cluster_shows_the_functions_without_itself(caplog: pytest.LogCaptureFixture) -> None:
     cluster = cluster_of(RedisQueueWorkerContainer())
     assert dir(cluster.worker_container) == [
-        *("add_pip_packages", "add_system_packages", "executor"),
-        *("get_pip_packages", "get_system_packages"),
+        *("add_pip_packages", "add_system_packages", "attach_job", "executor"),
+        *("get_pip_packages", "get_system_packages", "jobs", "remove_job"),
         *("set_pip_packages", "set_system_packages", "stats"),
     ]
     with caplog.at_level(logging.WARNING, "dockerparallel"):

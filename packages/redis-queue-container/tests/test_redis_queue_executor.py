@@ -75,7 +75,7 @@ def test_what_cannot_be_pickled_raises_and_leaves_no_task(
     with pytest.raises(TypeError, match="pickle"):
         executor.map(abs, [1, threading.Lock()])
     assert executor.submit(abs, -1).result(30) == 1
-    until(lambda: site.queue().numbers()["sizes"] == {"waiting": 0, "running": 0}, "no tasks")
+    until(lambda: site.queue().numbers().sizes == {"waiting": 0, "running": 0}, "no tasks")
 
 
 def test_wait_and_as_completed(executor: ClusterExecutor, tmp_path: Path) -> None:
@@ -141,7 +141,7 @@ def test_map_honours_its_timeout(single: ClusterExecutor, tmp_path: Path, site: 
     with pytest.raises(TimeoutError):
         next(results)
     # What had not begun was cancelled.
-    until(lambda: site.queue().numbers()["sizes"]["waiting"] == 0, "the cancellation")
+    until(lambda: site.queue().numbers().sizes["waiting"] == 0, "the cancellation")
     (tmp_path / "go").touch()
 
 
@@ -309,12 +309,12 @@ def test_closing_the_client_fails_open_futures_and_takes_tasks_back(
     for future in (running, waiting):
         with pytest.raises(BrokenClusterError, match="deregistered or the cluster stopped"):
             future.result(0)
-    assert site.queue().numbers()["sizes"]["waiting"] == 0
+    assert site.queue().numbers().sizes["waiting"] == 0
     with pytest.raises(BrokenClusterError):
         single.submit(abs, 1)
     until(lambda: threading.active_count() < threads, "the collector to end")
     (tmp_path / "go").touch()
-    until(lambda: site.queue().numbers()["sizes"]["running"] == 0, "the task to end")
+    until(lambda: site.queue().numbers().sizes["running"] == 0, "the task to end")
     assert not [name for name in site.stored() if name.startswith(("results:", "client:"))]
 
 

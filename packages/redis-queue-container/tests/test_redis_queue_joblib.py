@@ -108,7 +108,7 @@ def test_an_exception_ends_the_call_and_the_next_one_works(
             delayed(fail_at)(n, 3, tmp_path / "go") for n in range(500)
         )
     (tmp_path / "go").touch()
-    until(lambda: site.queue().numbers()["sizes"] == {"waiting": 0, "running": 0}, "no tasks")
+    until(lambda: site.queue().numbers().sizes == {"waiting": 0, "running": 0}, "no tasks")
     # Three before it, and one or two that each worker had begun.
     assert site.counts()["done"] < 10
     # A new object: joblib itself may keep batches of the failed call in the old one.

@@ -18,7 +18,8 @@ from hypothesis.stateful import (
 from redis_queue_harness import Server, Site
 
 from dockerparallel_redis_queue_container import settings as queue_settings
-from dockerparallel_redis_queue_container.task_queue import Delivery, Task, TaskQueue, record_of
+from dockerparallel_redis_queue_container.records import Delivery, Task, record_of
+from dockerparallel_redis_queue_container.task_queue import TaskQueue
 
 CLIENT = "client"
 WORKERS = st.sampled_from(["a", "b", "c"])
@@ -168,7 +169,7 @@ class Queue(RuleBasedStateMachine):
             if not self.held["a"] and len(self.results) == before and not self.arrived:
                 break
         assert set(self.results) == self.sent - self.cancelled
-        assert self.queue.numbers()["sizes"] == {"waiting": 0, "running": 0}
+        assert self.queue.numbers().sizes == {"waiting": 0, "running": 0}
         assert self.site.counts().get("done", 0) == len(self.results)
         left = self.site.stored() - {"leases", "counts", "done", "client:client", "signal:client"}
         assert left <= {"idle"}

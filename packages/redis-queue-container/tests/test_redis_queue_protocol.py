@@ -8,12 +8,8 @@ import pytest
 from redis_queue_harness import Site, until
 
 from dockerparallel_redis_queue_container import settings
-from dockerparallel_redis_queue_container.task_queue import (
-    BlobsMissingError,
-    Task,
-    TaskQueue,
-    record_of,
-)
+from dockerparallel_redis_queue_container.records import BlobsMissingError, Task, record_of
+from dockerparallel_redis_queue_container.task_queue import TaskQueue
 
 CLIENT = "client"
 
@@ -375,7 +371,7 @@ def test_only_what_nobody_has_claimed_can_be_cancelled(queue: TaskQueue) -> None
     assert queue.cancel([running, waiting, "client.99"]) == [False, True, False]
     assert queue.cancel([waiting]) == [False]
     assert claim(queue, "b") == []
-    assert queue.numbers()["sizes"] == {"waiting": 0, "running": 1}
+    assert queue.numbers().sizes == {"waiting": 0, "running": 1}
 
 
 def test_very_many_cancelled_tasks_do_not_hide_the_next(queue: TaskQueue) -> None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import gc
 import json
 import logging
+import platform
 import socket
 import threading
 import weakref
@@ -26,6 +27,7 @@ from dockerparallel import (
 )
 from dockerparallel_redis_queue_container import (
     NotAQueueServerError,
+    ProtocolVersionError,
     PythonVersionError,
     QueueConnectionError,
     QueueTimeoutError,
@@ -308,6 +310,17 @@ def test_workers_of_another_python_are_named_at_registration(site: Site) -> None
     assert default() == before
 
 
+@pytest.mark.parametrize(("protocol", "said"), [({}, "1"), ({"protocol": 99}, "99")])
+def test_workers_of_another_protocol_are_refused(
+    site: Site, protocol: dict[str, int], said: str
+) -> None:
+    python = ".".join(platform.python_version_tuple()[:2])
+    worker = {"id": "w", "python": python, "started": 1} | protocol
+    site.queue().renew([("w", json.dumps(worker))])
+    with pytest.raises(ProtocolVersionError, match=f"workers speak protocol {said} of the queue"):
+        cluster_on(site).register_backend()
+
+
 def test_a_cluster_without_workers_yet_registers_with_a_warning(
     site: Site, caplog: pytest.LogCaptureFixture
 ) -> None:
@@ -333,9 +346,13 @@ def test_stats_count_what_happened(site: Site) -> None:
         assert isinstance(executor.submit(divmod, 1, 0).exception(30), ZeroDivisionError)
         stats = cluster.worker_container.stats()
     workers = stats.pop("workers")
+    assert stats.pop("tasks_per_second") > 0
+    assert stats.pop("task_bytes") > 11 * 10
+    assert stats.pop("result_bytes") > 11 * 10
     idle = {"waiting": 0, "running": 0, "retried": 0, "died": 0}
-    assert stats == {**idle, "done": 10, "failed": 1}
-    assert set(workers[0]) == {"id", "host", "pid", "python", "done", "failed"}
+    assert stats == {**idle, "submitted": 11, "done": 10, "failed": 1}
+    names = {"id", "host", "pid", "python", "done", "failed", "tasks_per_second"}
+    assert set(workers[0]) == names
     assert sum(worker["done"] for worker in workers) == 10
     assert sum(worker["failed"] for worker in workers) == 1
 

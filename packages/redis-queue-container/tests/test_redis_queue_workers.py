@@ -216,7 +216,7 @@ def test_an_order_to_stop_gives_tasks_back_and_leaves_nothing(
     assert program.end() == 0
     assert (marks / "cleaned").exists()
     assert site.queue().workers() == []
-    assert site.queue().numbers()["sizes"] == {"waiting": 1, "running": 0}
+    assert site.queue().numbers().sizes == {"waiting": 1, "running": 0}
     assert site.counts() == {"retried": 1}
     assert list((program.log_file.parent / "tmp").iterdir()) == []
     assert not future.done()

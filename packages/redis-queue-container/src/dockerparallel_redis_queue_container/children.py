@@ -14,6 +14,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 
 from dockerparallel_redis_queue_container.begun_marker import BegunMarker
+from dockerparallel_redis_queue_container.keys import PROTOCOL
 from dockerparallel_redis_queue_container.log_tail import LogTail
 from dockerparallel_redis_queue_container.memory_limit import over_the_limit
 from dockerparallel_redis_queue_container.worker import READY
@@ -100,6 +101,7 @@ def describe(worker_id: str, pid: int) -> str:
             "id": worker_id,
             "host": socket.gethostname(),
             "pid": pid,
+            "protocol": PROTOCOL,
             "python": ".".join(platform.python_version_tuple()[:2]),
             "packages": {
                 name: importlib.metadata.version(name) for name in ("cloudpickle", "joblib")

@@ -7,27 +7,25 @@ import os
 import secrets
 import weakref
 from collections.abc import Callable, Iterable, Sequence
+from contextlib import suppress
 from typing import Any, TypeVar
 
 from redis.exceptions import RedisError
 
 from dockerparallel import BrokenClusterError, Endpoint
-from dockerparallel_redis_queue_container.blob_link import BlobLink
+from dockerparallel_redis_queue_container.blob_sender import BlobSender
 from dockerparallel_redis_queue_container.collector import Collector
 from dockerparallel_redis_queue_container.connection import connect
-from dockerparallel_redis_queue_container.errors import CodeShippingError
+from dockerparallel_redis_queue_container.errors import CodeShippingError, JobInUseError
 from dockerparallel_redis_queue_container.futures import ClusterFuture, OpenFutures
-from dockerparallel_redis_queue_container.large_parts import Buffer
+from dockerparallel_redis_queue_container.inbox import JobInbox, SessionInbox
+from dockerparallel_redis_queue_container.jobs import JobBook, JobRequest
+from dockerparallel_redis_queue_container.records import MOST_PAYLOAD, Task
 from dockerparallel_redis_queue_container.sender import Sender
 from dockerparallel_redis_queue_container.serialization import Packed, TaskPickler
 from dockerparallel_redis_queue_container.settings import QueueSettings
-from dockerparallel_redis_queue_container.task_queue import (
-    BLOB_SECONDS,
-    MOST_PAYLOAD,
-    BlobsMissingError,
-    Task,
-    TaskQueue,
-)
+from dockerparallel_redis_queue_container.stats import Speedometer
+from dockerparallel_redis_queue_container.task_queue import TaskQueue
 
 Call = tuple[Callable[..., Any], tuple[Any, ...], dict[str, Any]]
 
@@ -35,7 +33,6 @@ _TRANSFER_TIMEOUT = 120.0
 _LEAVE_TIMEOUT = 2.0
 _MOST_AT_ONCE = 4 * 1024 * 1024
 _MOST_TASKS_AT_ONCE = 500
-_MOST_NAMES = 1000
 
 _T = TypeVar("_T")
 
@@ -59,11 +56,15 @@ class QueueClient:
         Times and limits of the queue.
     server_timeout
         Seconds without an answer of the server after which the cluster counts as gone.
+    job
+        The named job that this client holds; by default none, and its tasks end with it.
 
     Raises
     ------
     redis.RedisError
         The server does not take the announcement of this client.
+    JobError
+        The job cannot be had.
     """
 
     def __init__(
@@ -73,12 +74,15 @@ class QueueClient:
         job_queue_name: str,
         settings: QueueSettings,
         server_timeout: float,
+        job: JobRequest | None = None,
     ) -> None:
         self._endpoint = endpoint
         self._password = password
         self._job_queue_name = job_queue_name
         self._settings = settings
         self.server_timeout = server_timeout
+        self.job = job
+        self.speedometer = Speedometer()
         self._closed = False
         self._set_up()
 
@@ -120,14 +124,13 @@ class QueueClient:
         Exception
             Whatever pickling the call raises.
         """
-        if os.getpid() != self._pid:
-            self._set_up()
+        self._check_process()
         packed = self._pickler.pack(function, args, kwargs)
         future: ClusterFuture[_T] = self._new_future(group)
         try:
             task = self._task(future, packed)
             if packed.blobs:
-                self._send_with_blobs(task, packed)
+                self._blobs.send(task, packed.blobs)
             else:
                 self._sender.send(task, wait=wait)
         except BaseException:
@@ -140,8 +143,7 @@ class QueueClient:
 
         All or nothing: where one fails to be sent, those sent before are cancelled.
         """
-        if os.getpid() != self._pid:
-            self._set_up()
+        self._check_process()
         futures: list[ClusterFuture[Any]] = []
         batch: list[Task] = []
         room = _MOST_AT_ONCE
@@ -153,7 +155,7 @@ class QueueClient:
                 futures.append(future)
                 task = self._task(future, packed)
                 if packed.blobs:
-                    self._send_with_blobs(task, packed)
+                    self._blobs.send(task, packed.blobs)
                     continue
                 batch.append(task)
                 room -= len(task.payload)
@@ -206,6 +208,11 @@ class QueueClient:
         return self._queue
 
     @property
+    def job_book(self) -> JobBook:
+        """The named jobs of the queue."""
+        return JobBook(self._queue)
+
+    @property
     def broken(self) -> bool:
         """Whether this client is closed or its server gone; it then stays so."""
         try:
@@ -217,7 +224,8 @@ class QueueClient:
     def close(self) -> None:
         """Fail the futures still open, cancel their tasks, and close the connections.
 
-        Called when the backend is deregistered. Idempotent; waits for the server two seconds at
+        Where the client holds a job, its tasks go on, and it can be attached to again. Called when
+        the backend is deregistered. Idempotent; waits for the server two seconds at
         most, and not at all where it is known to be gone.
         """
         broken = self.broken
@@ -227,40 +235,61 @@ class QueueClient:
         self._sender.close()
         self._collector.close()
         if os.getpid() == self._pid:
-            _leave(self._leaving, None if broken else self._client, task_ids)
+            _leave(self._leaving, [] if broken else task_ids, tell=not broken)
         self._queue.close()
-        self._link.close()
+        self._blobs.close()
 
     # -----------------------------------------------------------------------------------------
+
+    def _check_process(self) -> None:
+        """Start afresh in a forked child."""
+        if os.getpid() == self._pid:
+            return
+        if self.job is not None:
+            raise JobInUseError(
+                f"The parent process holds the job {self.job.name!r}: submit there, or use "
+                "executor() without job= here, in the forked child."
+            )
+        self._set_up()
 
     def _set_up(self) -> None:
         if self._closed:
             raise _closed()
         self._pid = os.getpid()
-        self._client = secrets.token_hex(8)
-        self._numbers = itertools.count()
+        self._session = secrets.token_hex(8)
         self._futures = OpenFutures()
         # Sending a big payload may take long on a slow network; the collector watches the server.
-        self._queue = self._new_queue(max(_TRANSFER_TIMEOUT, self.server_timeout))
-        self._leaving = self._new_queue(_LEAVE_TIMEOUT)
+        transfer_timeout = max(_TRANSFER_TIMEOUT, self.server_timeout)
+        self._queue = self._new_queue(transfer_timeout)
         self._pickler = TaskPickler(self._put_code)
-        self._queue.announce_client(self._client)
-        self._sender = Sender(self._queue, self._client, self._futures, self.server_timeout)
-        self._link = BlobLink(
-            self._endpoint, self._password, max(_TRANSFER_TIMEOUT, self.server_timeout)
+        first = 0
+        if self.job is None:
+            self._queue.announce_client(self._session)
+        else:
+            first = self.job_book.attach(self.job, self._session)
+        self._numbers = itertools.count(first)
+        self._leaving = self._inbox_on(self._new_queue(_LEAVE_TIMEOUT))
+        inbox = self._inbox_on(self._new_queue(max(self.server_timeout, 2.0)))
+        self._mailbox = inbox.mailbox
+        self._sender = Sender(self._queue, self._session, self._futures, self.server_timeout)
+        self._blobs = BlobSender(
+            self._queue, self._sender, self._endpoint, self._password, transfer_timeout
         )
-        self._put: set[str] = set()
-        self._collector = Collector(
-            self._new_queue(max(self.server_timeout, 2.0)),
-            self._client,
-            self._futures,
-            self.server_timeout,
-        )
+        self._collector = Collector(inbox.queue, inbox, self._futures, self.server_timeout)
+        self.attached_futures: dict[int, ClusterFuture[Any]] = {}
+        if self.job is not None:
+            numbers = self.job_book.numbers(self.job.name)
+            self.attached_futures = {n: self._new_future(None, n) for n in numbers}
         self._collector.start()
         # Where nobody closes it: a client that is dropped, or the end of the interpreter.
         self._farewell = weakref.finalize(
-            self, _abandon, self._sender, self._collector, self._leaving, self._client, self._pid
+            self, _abandon, self._sender, self._collector, self._leaving, self._pid
         )
+
+    def _inbox_on(self, queue: TaskQueue) -> SessionInbox | JobInbox:
+        if self.job is None:
+            return SessionInbox(queue, self._session)
+        return JobInbox(queue, self._session, self.job.name)
 
     def _new_queue(self, timeout: float) -> TaskQueue:
         connection = connect(
@@ -271,9 +300,11 @@ class QueueClient:
         )
         return TaskQueue(connection, self._job_queue_name, self._settings)
 
-    def _new_future(self, group: object) -> ClusterFuture[Any]:
+    def _new_future(self, group: object, number: int | None = None) -> ClusterFuture[Any]:
+        if number is None:
+            number = next(self._numbers)
         future: ClusterFuture[Any] = ClusterFuture(
-            f"{self._client}.{next(self._numbers)}", self, self._pid, group
+            f"{self._mailbox}.{number}", self, self._pid, group
         )
         self._futures.add(future)
         return future
@@ -283,28 +314,6 @@ class QueueClient:
         for data in packed.blobs.values():
             _check_size(memoryview(data).nbytes)
         return Task(future.task_id, packed.payload, " ".join(packed.blobs))
-
-    def _send_with_blobs(self, task: Task, packed: Packed) -> None:
-        """Send a task and those of its blobs that the server does not have."""
-        missing = [name for name in packed.blobs if name not in self._put]
-        while True:
-            for name in missing:
-                self._put_blob(name, packed.blobs[name])
-            try:
-                self._sender.send_all([task])
-            except BlobsMissingError as error:
-                # They were dropped with the last task that needed them.
-                missing = list(error.args)
-            else:
-                break
-        if len(self._put) > _MOST_NAMES:
-            # Forgotten ones are put again, which does no harm.
-            self._put = set()
-        self._put.update(packed.blobs)
-
-    def _put_blob(self, name: str, data: Buffer) -> None:
-        key = self._queue.blob_key(name)
-        self._sender.insist(lambda: self._link.put(key, data, BLOB_SECONDS))
 
     def _put_code(self, digest: str, bundle: bytes) -> None:
         self._sender.insist(lambda: self._queue.put_code(digest, bundle))
@@ -331,21 +340,20 @@ def _closed() -> BrokenClusterError:
     )
 
 
-def _leave(queue: TaskQueue, client: str | None, task_ids: Sequence[str]) -> None:
+def _leave(inbox: SessionInbox | JobInbox, task_ids: Sequence[str], *, tell: bool) -> None:
     """Tell the server that nobody waits any more; nothing to be done where it is gone."""
-    if client is not None:
-        try:
-            queue.cancel(task_ids)
-            queue.forget_client(client)
-        except (RedisError, OSError):
-            # Then the server's own expiry removes what is left of us.
-            pass
-    queue.close()
+    if tell:
+        # Where it fails, the server's own expiry removes what is left of us.
+        with suppress(RedisError, OSError):
+            inbox.leave(task_ids)
+    inbox.queue.close()
 
 
-def _abandon(sender: Sender, collector: Collector, queue: TaskQueue, client: str, pid: int) -> None:
+def _abandon(
+    sender: Sender, collector: Collector, inbox: SessionInbox | JobInbox, pid: int
+) -> None:
     if os.getpid() != pid:
         return
     sender.close()
     collector.close()
-    _leave(queue, client, [])
+    _leave(inbox, [], tell=True)

@@ -14,7 +14,9 @@ from redis.exceptions import RedisError
 from dockerparallel import BrokenClusterError
 from dockerparallel_redis_queue_container import outcomes
 from dockerparallel_redis_queue_container.futures import OpenFutures
-from dockerparallel_redis_queue_container.task_queue import Delivery, TaskQueue
+from dockerparallel_redis_queue_container.inbox import Inbox
+from dockerparallel_redis_queue_container.records import Delivery
+from dockerparallel_redis_queue_container.task_queue import TaskQueue
 
 _BLOCK_SECONDS = 1.0
 _PAUSE = 0.05
@@ -33,8 +35,8 @@ class Collector:
     ----------
     queue
         On a connection of its own, whose timeout is about the server timeout.
-    client
-        The id of the client.
+    inbox
+        Whose results they are; on the same connection.
     futures
         Where results are delivered.
     server_timeout
@@ -42,7 +44,7 @@ class Collector:
     """
 
     queue: TaskQueue
-    client: str
+    inbox: Inbox
     futures: OpenFutures
     server_timeout: float
     _closed: threading.Event = field(default_factory=threading.Event)
@@ -62,7 +64,6 @@ class Collector:
             self.queue.close()
 
     def _collect(self) -> None:
-        arrived: list[Delivery] = []
         last_answer = time.monotonic()
         last_look = 0.0
         while not self._closed.is_set():
@@ -71,9 +72,7 @@ class Collector:
                     last_look = time.monotonic()
                     if not self._look_after():
                         return
-                arrived = self.queue.take(self.client, arrived)
-                if not arrived:
-                    arrived = self.queue.wait_for_results(self.client, _BLOCK_SECONDS)
+                arrived = self.inbox.take() or self.inbox.wait(_BLOCK_SECONDS)
                 last_answer = time.monotonic()
             except (RedisError, OSError) as error:
                 silent = time.monotonic() - last_answer
@@ -90,9 +89,9 @@ class Collector:
 
     def _look_after(self) -> bool:
         """Do what is due each second; returns ``False`` where the server has lost its data."""
-        if not self.queue.client_known(self.client):
+        if not self.inbox.known():
             if not self._closed.is_set():
-                self._fail(_emptied)
+                self._fail(self.inbox.lost)
             return False
         self.queue.reap(outcomes.worker_died(self.queue.settings.max_attempts))
         return True
@@ -117,13 +116,6 @@ def _lost(reason: str, silent: float) -> Callable[[], Exception]:
         )
 
     return make
-
-
-def _emptied() -> Exception:
-    return BrokenClusterError(
-        "The server of the cluster was restarted or emptied, and has lost the open tasks. Call "
-        "cluster.register_backend() to go on with it."
-    )
 
 
 def server_lost(error: redis.RedisError | OSError, waited: float) -> BrokenClusterError:

@@ -16,16 +16,19 @@ from dockerparallel_redis_queue_container import registration, settings
 from dockerparallel_redis_queue_container.executor import ClusterExecutor
 from dockerparallel_redis_queue_container.image_build import DEFAULT_IMAGE, ImageBuild, is_ours
 from dockerparallel_redis_queue_container.joblib_backend import BACKEND_NAME
+from dockerparallel_redis_queue_container.jobs import JobRequest, check_job_name
 from dockerparallel_redis_queue_container.registering import (
     RegistrationOptions,
+    answering,
     open_client,
+    open_job,
     wait_for_worker,
 )
 from dockerparallel_redis_queue_container.requirements import (
     check_pip_packages,
     check_system_packages,
 )
-from dockerparallel_redis_queue_container.stats import cluster_stats
+from dockerparallel_redis_queue_container.stats import stats_of
 
 if TYPE_CHECKING:
     from dockerparallel import DockerCluster
@@ -170,8 +173,9 @@ class RedisQueueWorkerContainer(DockerContainer):
         ------
         QueueConnectionError
             The server cannot be reached, refuses the password, or is no Redis server.
-        PythonVersionError
-            Workers run another minor version of Python than this session.
+        PythonVersionError, ProtocolVersionError
+            Workers run another minor version of Python than this session, or of this package one
+            that does not fit.
         InvalidTypeError, InvalidValueError
             An option is unknown (the message lists them), or no positive number.
         """
@@ -206,8 +210,18 @@ class RedisQueueWorkerContainer(DockerContainer):
     # What the user sees ----------------------------------------------------------------------
 
     @exported
-    def executor(self, cluster: DockerCluster) -> ClusterExecutor:
+    def executor(self, cluster: DockerCluster, job: str | None = None) -> ClusterExecutor:
         """Return a ``concurrent.futures.Executor`` over the workers; it keeps the cluster alive.
+
+        Parameters
+        ----------
+        job
+            The name of a new job that its tasks are to be. They then go on, and all results stay on
+            the server, when this session ends, however it does: any session that is connected to
+            the cluster can have them by :meth:`attach_job`. They take the server's memory until
+            :meth:`remove_job`, or until nobody has heard of the job for a day (the variable
+            ``DOCKERPARALLEL_RESULT_EXPIRY_SECONDS``). By default there is no job, and results go
+            with the session.
 
         Raises
         ------
@@ -215,20 +229,100 @@ class RedisQueueWorkerContainer(DockerContainer):
             No server runs: start the cluster first.
         QueueConnectionError
             The server does not answer.
+        JobExistsError
+            There is a job of that name.
+        InvalidTypeError, InvalidValueError
+            ``job`` cannot be a name.
         """
-        return ClusterExecutor(open_client(cluster, RegistrationOptions()), cluster)
+        if job is None:
+            return ClusterExecutor(open_client(cluster, RegistrationOptions()), cluster)
+        request = JobRequest(check_job_name(job), "create")
+        return ClusterExecutor(open_job(cluster, request), cluster)
+
+    @exported
+    def attach_job(
+        self, cluster: DockerCluster, job: str, *, take_over: bool = False
+    ) -> ClusterExecutor:
+        """Return an executor that holds a job which another session has begun.
+
+        ``attached_futures`` of the executor has the futures of all its tasks, done or not, and what
+        is submitted to it belongs to the job as well.
+
+        Parameters
+        ----------
+        job
+            Its name; :meth:`jobs` lists them.
+        take_over
+            Whether to take it from a session that lives and holds it, whose open futures then fail.
+            One that has been silent for 30 s need not be asked.
+
+        Raises
+        ------
+        JobNotFoundError
+            There is no such job (any more).
+        JobInUseError
+            A session that lives holds it.
+        ServerNotRunningError, QueueConnectionError, InvalidTypeError, InvalidValueError
+            As :meth:`executor`.
+        """
+        request = JobRequest(check_job_name(job), "take over" if take_over else "attach")
+        return ClusterExecutor(open_job(cluster, request), cluster)
+
+    @exported
+    def jobs(self, cluster: DockerCluster) -> list[dict[str, Any]]:
+        """Return the named jobs on the server, the oldest first.
+
+        Returns
+        -------
+        list of dict
+            ``name``; ``created``, a ``datetime`` in UTC; ``tasks``, the number of those submitted
+            and not cancelled; ``done``, how many of them have a result or an error; ``held_by``, a
+            dict of ``host`` and ``pid`` of the session that holds it, or ``None``.
+
+        Raises
+        ------
+        ServerNotRunningError, QueueConnectionError
+            As :meth:`executor`.
+        """
+        with answering(cluster) as client:
+            return client.job_book.jobs()
+
+    @exported
+    def remove_job(self, cluster: DockerCluster, job: str, *, force: bool = False) -> None:
+        """Drop a job: its results, and those of its tasks that no worker has begun.
+
+        Parameters
+        ----------
+        job
+            Its name.
+        force
+            Whether to remove it though a session that lives holds it, whose open futures then fail.
+
+        Raises
+        ------
+        JobNotFoundError, JobInUseError
+            There is no such job, or a session holds it: shut its executor down first.
+        ServerNotRunningError, QueueConnectionError, InvalidTypeError, InvalidValueError
+            As :meth:`executor`.
+        """
+        check_job_name(job)
+        with answering(cluster) as client:
+            client.job_book.remove(job, force=force)
 
     @exported
     def stats(self, cluster: DockerCluster) -> dict[str, Any]:
-        """Return the numbers of the queue now; two round trips, cheap enough for each second.
+        """Return the numbers of the queue now; one round trip, cheap enough for each second.
 
         Returns
         -------
         dict
-            ``waiting``, ``running``, ``done``, ``failed``, ``retried`` (tasks put back after a
-            worker's death) and ``died`` (workers), each an int, and ``workers``: a list of a dict
-            per live worker with ``id``, ``host``, ``pid``, ``python``, ``done``, ``failed``. A
-            batch of joblib and a chunk of ``map`` count as one task.
+            ``waiting`` and ``running``: tasks now. Since the server's start: ``submitted``,
+            ``done``, ``failed``, ``retried`` (tasks put back after a worker's death), ``died``
+            (workers), ``task_bytes`` and ``result_bytes`` (sent as tasks, a part that many share
+            once, and as results). All these are ints. ``tasks_per_second``: a float. ``workers``: a
+            list of a dict per live worker with ``id``, ``host``, ``pid``, ``python``, ``done``,
+            ``failed`` and ``tasks_per_second``. Speeds are of the time since the call before, or
+            since the worker's start. A batch of joblib and a chunk of ``map`` count as one task.
 
         Raises
         ------
@@ -237,7 +331,9 @@ class RedisQueueWorkerContainer(DockerContainer):
         QueueConnectionError
             The server does not answer.
         """
-        return cluster_stats(open_client(cluster, RegistrationOptions()), cluster)
+        with answering(cluster) as client:
+            numbers = client.queue.numbers()
+        return stats_of(numbers, client.speedometer.read(numbers))
 
     @exported
     def add_pip_packages(self, *packages: str | Iterable[str]) -> None:

@@ -17,12 +17,8 @@ from redis.exceptions import RedisError
 
 from dockerparallel_redis_queue_container.begun_marker import BegunMarker
 from dockerparallel_redis_queue_container.pace import Pace
-from dockerparallel_redis_queue_container.task_queue import (
-    STALE_MILLISECONDS,
-    Claim,
-    TaskQueue,
-    record_of,
-)
+from dockerparallel_redis_queue_container.records import Claim, record_of
+from dockerparallel_redis_queue_container.task_queue import STALE_MILLISECONDS, TaskQueue
 
 _BLOCK_SECONDS = 1.0
 _SPARE_BLOCK_SECONDS = 0.025

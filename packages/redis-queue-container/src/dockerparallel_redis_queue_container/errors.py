@@ -8,6 +8,11 @@ would catch::
     +-- ServerBinaryNotFoundError    FileNotFoundError
     +-- BackendError                 RuntimeError, of the core
     |   +-- PythonVersionError
+    |   +-- ProtocolVersionError
+    |   +-- JobError
+    |   |   +-- JobExistsError
+    |   |   +-- JobNotFoundError     LookupError
+    |   |   +-- JobInUseError
     |   +-- QueueConnectionError     ConnectionError
     |       +-- WrongPasswordError   PermissionError
     |       +-- NotAQueueServerError
@@ -35,9 +40,14 @@ from dockerparallel.errors import BackendError, DockerParallelError
 __all__ = [
     "CodeShippingError",
     "ImageBuildError",
+    "JobError",
+    "JobExistsError",
+    "JobInUseError",
+    "JobNotFoundError",
     "ModuleNotOnWorkerError",
     "NotAQueueServerError",
     "PackageInstallError",
+    "ProtocolVersionError",
     "PythonVersionError",
     "QueueConnectionError",
     "QueueTimeoutError",
@@ -78,6 +88,26 @@ class QueueTimeoutError(QueueConnectionError, TimeoutError):
 
 class PythonVersionError(BackendError):
     """Client and worker run different minor versions of Python, which cannot share pickles."""
+
+
+class JobError(BackendError):
+    """A named job cannot be had as it was asked for."""
+
+
+class JobExistsError(JobError):
+    """There is a job of that name already."""
+
+
+class JobNotFoundError(JobError, LookupError):
+    """There is no job of that name (any more)."""
+
+
+class JobInUseError(JobError):
+    """Another session holds the job."""
+
+
+class ProtocolVersionError(BackendError):
+    """Client and worker have versions of this package that do not fit together."""
 
 
 class CodeShippingError(DockerParallelError, ValueError):

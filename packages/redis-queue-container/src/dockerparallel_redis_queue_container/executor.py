@@ -35,6 +35,9 @@ class ClusterExecutor(Executor):
         The connection to the queue.
     cluster
         What is to be kept alive.
+
+    Where it holds a named job, :meth:`shutdown` lets the job go: its results stay on the server,
+    and its open tasks go on, until somebody attaches to it or removes it.
     """
 
     def __init__(self, client: QueueClient, cluster: DockerCluster | None = None) -> None:
@@ -44,6 +47,23 @@ class ClusterExecutor(Executor):
         # What its open futures are found by: they must not keep the executor, and the cluster.
         self._group = object()
         self._shut_down = False
+
+    @property
+    def job(self) -> str | None:
+        """The name of the job that this executor holds; ``None`` where it holds none."""
+        return None if self._client.job is None else self._client.job.name
+
+    @property
+    def attached_futures(self) -> dict[int, ClusterFuture[Any]]:
+        """The tasks that the job had when this executor attached to it.
+
+        Returns
+        -------
+        dict
+            The future of each task by its number: calls and chunks of ``map`` are counted from
+            0, in the order in which they were submitted. Cancelled ones are not in it.
+        """
+        return dict(self._client.attached_futures)
 
     def submit(
         self, fn: Callable[_P, _T], /, *args: _P.args, **kwargs: _P.kwargs
@@ -131,6 +151,9 @@ class ClusterExecutor(Executor):
         if wait:
             _wait(pending)
         self._cluster = None
+        if wait and self._client.job is not None:
+            # All that it submitted is done. Without `wait`, it is let go with its last future.
+            self._client.close()
 
     # -----------------------------------------------------------------------------------------
 

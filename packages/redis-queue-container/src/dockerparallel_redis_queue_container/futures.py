@@ -9,6 +9,7 @@ from concurrent.futures import Future, InvalidStateError
 from typing import Any, Protocol, TypeVar
 
 from dockerparallel_redis_queue_container import outcomes
+from dockerparallel_redis_queue_container.keys import number_of
 
 _T = TypeVar("_T")
 
@@ -39,6 +40,11 @@ class ClusterFuture(Future[_T]):
         self.pid = pid
         self.group = group
         self._canceller = canceller
+
+    @property
+    def number(self) -> int:
+        """The number of the task: how many were submitted before by its session, or to its job."""
+        return number_of(self.task_id)
 
     def cancel(self) -> bool:
         """Cancel the task if no worker has begun it.

@@ -18,20 +18,31 @@ key                           type    content
 ``inbox:<worker>``            list    what an idle worker was given: wakes it
 ``spare``                     zset    worker that holds more than it runs -> when it last claimed
 ``client:<client>``           string  number of the last submission; there while results are wanted
-``results:<client>``          list    records of results not yet acknowledged, the oldest first
-``signal:<client>``           list    one item where there are new results: wakes the client
+``results:<mailbox>``         list    records of results not yet acknowledged, the oldest first; of
+                                      a job all of them
+``signal:<mailbox>``          list    one item where there are new results: wakes the client
+``jobs``                      set     names of the named jobs
+``job:<name>``                hash    a job: when it was ``created``, the number of its ``next``
+                                      task, the client that is its ``holder``, JSON ``by`` whom that
+                                      is, when it was last ``seen``
+``numbers:@<name>``           string  a bit for each number of a task that was submitted to the job
 ``leases``                    zset    worker id -> end of its lease, in ms of the server's clock
 ``workers``                   hash    worker id -> JSON that describes the worker
 ``done``, ``failed``          hash    worker id -> number of tasks
-``counts``                    hash    totals: ``done``, ``failed``, ``retried``, ``died``
+``counts``                    hash    totals: ``submitted``, ``done``, ``failed``, ``retried``,
+                                      ``died``, ``task_bytes``, ``result_bytes``
 ``code``                      hash    digest -> source bundle of modules
 ============================  ======  ============================================================
 
 A task id is in exactly one list at any time: ``tasks``, or one worker's ``claimed``. Its form is
-``<client>.<number>``, so that a worker knows whose result it has.
+``<mailbox>.<number>``, so that a worker knows whose result it has. The mailbox is the id of a
+client, or ``@<name>`` for a job.
 """
 
 from __future__ import annotations
+
+PROTOCOL = 2
+"""Raised when keys, scripts or pickles change so that older clients and workers cannot go along."""
 
 
 def key_prefix(job_queue_name: str) -> str:
@@ -39,6 +50,11 @@ def key_prefix(job_queue_name: str) -> str:
     return f"dp:{{{job_queue_name}}}:"
 
 
-def client_of(task_id: str) -> str:
-    """Return the id of the client that submitted a task."""
-    return task_id.rpartition(".")[0]
+def mailbox_of_job(name: str) -> str:
+    """Return where the results of a job are collected."""
+    return f"@{name}"
+
+
+def number_of(task_id: str) -> int:
+    """Return the number of a task, which counts the tasks of its mailbox from 0."""
+    return int(task_id.rpartition(".")[2])

@@ -5,7 +5,8 @@ from __future__ import annotations
 import dataclasses
 import platform
 import time
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any, Self
 
 from redis.exceptions import RedisError
@@ -15,7 +16,12 @@ from dockerparallel.validation import check_seconds
 from dockerparallel_redis_queue_container import registration
 from dockerparallel_redis_queue_container.client import QueueClient
 from dockerparallel_redis_queue_container.connection import connect, explain, wait_for_server
-from dockerparallel_redis_queue_container.errors import PythonVersionError
+from dockerparallel_redis_queue_container.errors import (
+    ProtocolVersionError,
+    PythonVersionError,
+)
+from dockerparallel_redis_queue_container.jobs import JobRequest
+from dockerparallel_redis_queue_container.keys import PROTOCOL
 from dockerparallel_redis_queue_container.settings import QueueSettings
 
 if TYPE_CHECKING:
@@ -71,6 +77,27 @@ def open_client(cluster: DockerCluster, options: RegistrationOptions) -> QueueCl
     present = registration.client_of(cluster.state)
     if present is not None:
         return present
+    return registration.keep_client(cluster.state, _new_client(cluster, options, None))
+
+
+def open_job(cluster: DockerCluster, request: JobRequest) -> QueueClient:
+    """Return a connection of its own that holds a named job; it ends with the cluster's.
+
+    Raises
+    ------
+    ServerNotRunningError, QueueConnectionError
+        As :func:`open_client`.
+    JobError
+        The job cannot be had.
+    """
+    client = _new_client(cluster, RegistrationOptions(), request)
+    registration.keep_job(cluster.state, client)
+    return client
+
+
+def _new_client(
+    cluster: DockerCluster, options: RegistrationOptions, job: JobRequest | None
+) -> QueueClient:
     endpoint = cluster.server_address_for_client()
     password = cluster.config.server_password
     connection = connect(
@@ -85,16 +112,35 @@ def open_client(cluster: DockerCluster, options: RegistrationOptions) -> QueueCl
         connection.close()
     worker_container = cluster.state.worker_container
     try:
-        client = QueueClient(
+        return QueueClient(
             endpoint,
             password,
             cluster.config.job_queue_name,
             QueueSettings.from_environment(worker_container.full_environment()),
             options.server_timeout,
+            job,
         )
     except (RedisError, OSError) as error:
         raise explain(error, endpoint, options.timeout) from error
-    return registration.keep_client(cluster.state, client)
+
+
+@contextmanager
+def answering(cluster: DockerCluster) -> Iterator[QueueClient]:
+    """Give the cluster's connection for questions to the server.
+
+    Raises
+    ------
+    ServerNotRunningError
+        No server runs.
+    QueueConnectionError
+        The server does not answer.
+    """
+    client = open_client(cluster, RegistrationOptions())
+    try:
+        yield client
+    except (RedisError, OSError) as error:
+        endpoint = cluster.server_address_for_client()
+        raise explain(error, endpoint, client.server_timeout) from error
 
 
 def wait_for_worker(
@@ -107,8 +153,8 @@ def wait_for_worker(
 
     Raises
     ------
-    PythonVersionError
-        A worker runs another minor version.
+    PythonVersionError, ProtocolVersionError
+        A worker runs another minor version of Python, or of this package another that does not fit.
     QueueConnectionError
         The server does not answer any more.
     """
@@ -126,6 +172,7 @@ def wait_for_worker(
             raise explain(error, endpoint, options.worker_timeout) from error
         if workers:
             check_versions({str(worker["python"]) for worker in workers})
+            check_protocols({int(worker.get("protocol", 1)) for worker in workers})
             return
         now = time.monotonic()
         if now >= next_look:
@@ -157,4 +204,16 @@ def check_versions(found: set[str]) -> None:
             f"The workers run Python {', '.join(others)}, and this session runs Python {ours}: "
             "pickled functions cannot travel between them. Use a worker image with Python "
             f"{ours} (its tag ends in -py{ours}), or run this session with Python {others[0]}."
+        )
+
+
+def check_protocols(found: set[int]) -> None:
+    """Refuse workers whose version of this package handles the queue in another way."""
+    others = sorted(found - {PROTOCOL})
+    if others:
+        raise ProtocolVersionError(
+            f"The workers speak protocol {', '.join(map(str, others))} of the queue, and this "
+            f"session speaks protocol {PROTOCOL}: tasks would hang. Install the same version of "
+            "dockerparallel-redis-queue-container here and in the workers' image (python -m "
+            "dockerparallel_redis_queue_container build-image makes one of the version here)."
         )

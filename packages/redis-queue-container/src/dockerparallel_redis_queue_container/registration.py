@@ -39,6 +39,9 @@ _joblib: Any = joblib.parallel
 
 _lock = threading.RLock()
 _clients: weakref.WeakKeyDictionary[ClusterState, QueueClient] = weakref.WeakKeyDictionary()
+_job_clients: weakref.WeakKeyDictionary[ClusterState, weakref.WeakSet[QueueClient]] = (
+    weakref.WeakKeyDictionary()
+)
 _registrations: list[_Registration] = []
 
 
@@ -72,6 +75,12 @@ def keep_client(state: ClusterState, client: QueueClient) -> QueueClient:
     return client
 
 
+def keep_job(state: ClusterState, client: QueueClient) -> None:
+    """Note a connection that holds a job, so that it ends when the cluster's does."""
+    with _lock:
+        _job_clients.setdefault(state, weakref.WeakSet()).add(client)
+
+
 def make_default(state: ClusterState, client: QueueClient) -> None:
     """Make the cluster joblib's default backend; it goes before one registered earlier."""
     with _lock:
@@ -89,6 +98,9 @@ def drop(state: ClusterState) -> None:
     """
     with _lock:
         client = _clients.pop(state, None)
+        holders = list(_job_clients.pop(state, ()))
+    for holder in holders:
+        holder.close()
     if client is not None:
         _end(client)
 

@@ -15,6 +15,15 @@ end
 
 local function id_of(record) return string.sub(record, 2, string.byte(record) + 1) end
 
+-- The job that a mailbox, or the mailbox of a task, belongs to; nil where it is a session's own.
+local function job_of(mailbox) return string.match(mailbox, '^@(.*)$') end
+
+local function keep_job(job, keep_s)
+  for _, name in ipairs({'job:' .. job, 'results:@' .. job, 'numbers:@' .. job}) do
+    redis.call('EXPIRE', p .. name, keep_s)
+  end
+end
+
 -- Lua passes at most some thousand values to a function.
 local function in_parts(items, action)
   for start = 1, #items, 1000 do
@@ -51,24 +60,29 @@ DELIVER = """
 local function deliver(records, keep_s)
   local boxes = {}
   for _, record in ipairs(records) do
-    local client = string.match(id_of(record), '^(.*)%.') or ''
-    local box = boxes[client]
+    local mailbox = string.match(id_of(record), '^(.*)%.') or ''
+    local box = boxes[mailbox]
     if not box then
       box = {}
-      boxes[client] = box
+      boxes[mailbox] = box
     end
     box[#box + 1] = record
   end
-  for client, box in pairs(boxes) do
-    if redis.call('EXISTS', p .. 'client:' .. client) == 1 then
-      local results, signal = p .. 'results:' .. client, p .. 'signal:' .. client
+  for mailbox, box in pairs(boxes) do
+    local job = job_of(mailbox)
+    if redis.call('EXISTS', p .. (job and 'job:' .. job or 'client:' .. mailbox)) == 1 then
+      local results, signal = p .. 'results:' .. mailbox, p .. 'signal:' .. mailbox
       local length
       in_parts(box, function(...) length = redis.call('RPUSH', results, ...) end)
-      -- The client renews it while it lives.
-      if length == #box then redis.call('EXPIRE', results, keep_s) end
+      if job then
+        keep_job(job, keep_s)
+      elseif length == #box then
+        -- The client renews it while it lives.
+        redis.call('EXPIRE', results, keep_s)
+      end
       if redis.call('EXISTS', signal) == 0 then
         -- A small result that comes alone goes with the signal, and saves a round trip.
-        local alone = length == 1 and #box[1] <= 4096
+        local alone = (job and #box or length) == 1 and #box[1] <= 4096
         redis.call('RPUSH', signal, alone and box[1] or '')
         redis.call('EXPIRE', signal, keep_s)
       end
@@ -170,10 +184,12 @@ local function finish(worker, claimed, keep_s)
       end
     end
   end
-  local done = 0
+  local done, bytes = 0, 0
   for _, record in ipairs(records) do
     if is_success(record) then done = done + 1 end
+    bytes = bytes + #record
   end
+  redis.call('HINCRBY', p .. 'counts', 'result_bytes', bytes)
   for name, number in pairs({done = done, failed = #records - done}) do
     if number > 0 then
       redis.call('HINCRBY', p .. name, worker, number)

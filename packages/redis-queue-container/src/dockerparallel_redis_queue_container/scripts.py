@@ -12,6 +12,7 @@ is its call, not its work.
 
 from __future__ import annotations
 
+from dockerparallel_redis_queue_container.job_scripts import JOB_SCRIPTS, NOTE_NUMBERS
 from dockerparallel_redis_queue_container.script_parts import (
     BASE,
     CLAIMING,
@@ -24,9 +25,10 @@ from dockerparallel_redis_queue_container.script_parts import (
 SUBMIT = (
     BASE
     + HAND_OUT
+    + NOTE_NUMBERS
     + """
--- client, number of this submission, then id, payload, names of its blobs of each task
--- -> 1, or 0 where the server does not know the client, or the names of blobs that are not there
+-- session, number of this submission, then id, payload, names of its blobs of each task
+-- -> 1, or 0 where the server does not know the session, or the names of blobs that are not there
 local announced = p .. 'client:' .. ARGV[1]
 local last = redis.call('GET', announced)
 if not last then return 0 end
@@ -40,22 +42,28 @@ for i = 5, #ARGV, 3 do
 end
 if #missing > 0 then return missing end
 
-local ids, pairs_ = {}, {}
+local ids, pairs_, bytes = {}, {}, 0
 for i = 3, #ARGV, 3 do
   ids[#ids + 1] = ARGV[i]
   pairs_[#pairs_ + 1] = ARGV[i]
   pairs_[#pairs_ + 1] = ARGV[i + 1]
+  bytes = bytes + #ARGV[i + 1]
   if ARGV[i + 2] ~= '' then
     redis.call('HSET', p .. 'needs', ARGV[i], ARGV[i + 2])
     for name in string.gmatch(ARGV[i + 2], '%S+') do
-      redis.call('HINCRBY', p .. 'uses', name, 1)
+      if redis.call('HINCRBY', p .. 'uses', name, 1) == 1 then
+        bytes = bytes + redis.call('STRLEN', p .. 'blob:' .. name)
+      end
       redis.call('PERSIST', p .. 'blob:' .. name)
     end
   end
 end
+redis.call('HINCRBY', p .. 'counts', 'submitted', #ids)
+redis.call('HINCRBY', p .. 'counts', 'task_bytes', bytes)
 in_parts(pairs_, function(...) redis.call('HSET', p .. 'payloads', ...) end)
 in_parts(ids, function(...) redis.call('RPUSH', p .. 'tasks', ...) end)
 redis.call('SET', announced, ARGV[2], 'KEEPTTL')
+note_submitted(ids)
 hand_out()
 return 1
 """
@@ -198,8 +206,8 @@ return moved
 TAKE = (
     BASE
     + """
--- client, number and last id of the results that have arrived, most results, most bytes
--- -> records
+-- mailbox, number and last id of the results that have arrived, most results, most bytes, number
+-- of results to pass over -> records
 -- The last id makes it safe to acknowledge twice.
 local results, arrived = p .. 'results:' .. ARGV[1], tonumber(ARGV[2])
 if arrived > 0 then
@@ -207,9 +215,9 @@ if arrived > 0 then
   if last and id_of(last) == ARGV[3] then redis.call('LTRIM', results, arrived, -1) end
 end
 local most, room = tonumber(ARGV[4]), tonumber(ARGV[5])
-local reply = {}
-for start = 0, most - 1, 32 do
-  local part = redis.call('LRANGE', results, start, math.min(start + 31, most - 1))
+local reply, first = {}, tonumber(ARGV[6])
+for start = first, first + most - 1, 32 do
+  local part = redis.call('LRANGE', results, start, math.min(start + 31, first + most - 1))
   for _, record in ipairs(part) do
     reply[#reply + 1] = record
     room = room - #record
@@ -224,6 +232,7 @@ return reply
 CANCEL = (
     BASE
     + FORGET
+    + NOTE_NUMBERS
     + """
 -- ids -> 1 for each that will never run, else 0
 local reply, dropped = {}, {}
@@ -236,8 +245,9 @@ for i, id in ipairs(ARGV) do
   end
 end
 forget(dropped)
+note_cancelled(dropped)
 return reply
 """
 )
 
-ALL_SCRIPTS = (SUBMIT, CLAIM, GIVE_BACK, RENEW, BURY, REAP, TAKE, CANCEL)
+ALL_SCRIPTS = (SUBMIT, CLAIM, GIVE_BACK, RENEW, BURY, REAP, TAKE, CANCEL, *JOB_SCRIPTS)

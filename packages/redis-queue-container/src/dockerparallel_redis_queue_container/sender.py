@@ -17,7 +17,8 @@ from dockerparallel import BackendError, BrokenClusterError
 from dockerparallel_redis_queue_container.collector import server_lost
 from dockerparallel_redis_queue_container.connection import CONNECTION_FAILURES
 from dockerparallel_redis_queue_container.futures import ClusterFuture, OpenFutures
-from dockerparallel_redis_queue_container.task_queue import Task, TaskQueue
+from dockerparallel_redis_queue_container.records import Task
+from dockerparallel_redis_queue_container.task_queue import TaskQueue
 
 _PAUSE = 0.05
 _MOST_TASKS = 500

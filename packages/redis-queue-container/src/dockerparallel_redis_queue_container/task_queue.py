@@ -24,7 +24,7 @@ import hashlib
 import json
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
-from typing import Any, NamedTuple
+from typing import Any
 
 import redis
 from redis.exceptions import NoScriptError
@@ -32,10 +32,16 @@ from redis.exceptions import NoScriptError
 from dockerparallel_redis_queue_container import scripts
 from dockerparallel_redis_queue_container.hot_line import HotLine
 from dockerparallel_redis_queue_container.keys import key_prefix
+from dockerparallel_redis_queue_container.records import (
+    BlobsMissingError,
+    Claim,
+    Claimed,
+    Delivery,
+    Numbers,
+    Task,
+    delivery_of,
+)
 from dockerparallel_redis_queue_container.settings import QueueSettings
-
-MOST_PAYLOAD = 512 * 1024 * 1024 - 4096
-"""The biggest task or outcome, in bytes: Redis' limit of a value (``proto-max-bulk-len``)."""
 
 STALE_MILLISECONDS = 100
 """How long a worker may be silent before idle ones take what it holds and has not begun."""
@@ -46,66 +52,6 @@ BLOB_SECONDS = 600
 _SIGNAL_SECONDS = 5
 _MOST_BYTES = 16 * 1024 * 1024
 _DIGESTS = {text: hashlib.sha1(text.encode()).hexdigest() for text in scripts.ALL_SCRIPTS}  # noqa: S324  # Redis names scripts by SHA-1
-
-
-class Task(NamedTuple):
-    """A task as the client sends it: the pickled call, and the names of the blobs it needs."""
-
-    task_id: str
-    payload: bytes
-    needs: str = ""
-
-
-class Claim(NamedTuple):
-    """A task that a worker holds: how many workers have died over it, and the pickled task."""
-
-    task_id: str
-    attempts: int
-    payload: bytes
-
-
-class Claimed(NamedTuple):
-    """The answer to a claim.
-
-    Parameters
-    ----------
-    tasks
-        What the worker holds from now on, beside what it held.
-    whole
-        Whether ``tasks`` is all that it holds: what else it believes to hold is not its own.
-    spare
-        Whether another worker holds tasks that it has not begun; they may soon be had.
-    dropped
-        Ids of finished tasks that were given to another worker meanwhile: the outcome of this
-        attempt is outdated.
-    """
-
-    tasks: list[Claim]
-    whole: bool
-    spare: bool
-    dropped: list[str]
-
-
-class Delivery(NamedTuple):
-    """One result as the client takes it."""
-
-    task_id: str
-    outcome: bytes | memoryview
-
-
-class BlobsMissingError(Exception):
-    """The server does not have (any more) these blobs of a submission; nothing was submitted."""
-
-
-def record_of(task_id: str, outcome: bytes) -> bytes:
-    """Return what a worker hands in of a finished task; the form is that of ``script_parts``."""
-    name = task_id.encode()
-    return b"%c%b%b" % (len(name), name, outcome)
-
-
-def _delivery(record: bytes) -> Delivery:
-    start = record[0] + 1
-    return Delivery(record[1:start].decode(), memoryview(record)[start:])
 
 
 @dataclass(frozen=True)
@@ -139,20 +85,20 @@ class TaskQueue:
 
     def announce_client(self, client: str) -> None:
         """Tell the server that results of this client are wanted."""
-        self._command("SET", self._key(f"client:{client}"), "0", "EX", self.settings.result_expiry)
+        self.command("SET", self.key(f"client:{client}"), "0", "EX", self.settings.result_expiry)
 
     def client_known(self, client: str) -> bool:
         """Renew the announcement; ``False`` where the server has lost it, and so its data."""
         for name in ("results", "signal"):
-            self._command("EXPIRE", self._key(f"{name}:{client}"), self.settings.result_expiry)
-        key = self._key(f"client:{client}")
-        return bool(self._command("EXPIRE", key, self.settings.result_expiry))
+            self.command("EXPIRE", self.key(f"{name}:{client}"), self.settings.result_expiry)
+        key = self.key(f"client:{client}")
+        return bool(self.command("EXPIRE", key, self.settings.result_expiry))
 
     def forget_client(self, client: str) -> None:
         """Drop the client's results, those that are still to come included, and wake it."""
-        signal = self._key(f"signal:{client}")
+        signal = self.key(f"signal:{client}")
         with self.connection.pipeline(transaction=True) as pipeline:
-            pipeline.delete(self._key(f"client:{client}"), self._key(f"results:{client}"))
+            pipeline.delete(self.key(f"client:{client}"), self.key(f"results:{client}"))
             pipeline.rpush(signal, "")
             pipeline.expire(signal, _SIGNAL_SECONDS)
             pipeline.execute()
@@ -180,7 +126,7 @@ class TaskQueue:
             Nothing was done: put the blobs that it names, and try again.
         """
         arguments = [part for task in tasks for part in task]
-        reply = self._script(scripts.SUBMIT, client, number, *arguments)
+        reply = self.script(scripts.SUBMIT, client, number, *arguments)
         if isinstance(reply, list):
             raise BlobsMissingError(*(name.decode() for name in reply))
         return bool(reply)
@@ -189,13 +135,13 @@ class TaskQueue:
         """Cancel the tasks that no worker has begun; tell of each whether it will never run."""
         if not task_ids:
             return []
-        return [bool(done) for done in self._script(scripts.CANCEL, *task_ids)]
+        return [bool(done) for done in self.script(scripts.CANCEL, *task_ids)]
 
     def is_running(self, task_id: str) -> bool:
         """Tell whether a worker has claimed the task, and has not finished it."""
-        return bool(self._command("HEXISTS", self._key("owners"), task_id))
+        return bool(self.command("HEXISTS", self.key("owners"), task_id))
 
-    def wait_for_results(self, client: str, seconds: float) -> list[Delivery]:
+    def wait_for_results(self, mailbox: str, seconds: float) -> list[Delivery]:
         """Block until there may be new results, at most ``seconds``.
 
         Returns
@@ -204,25 +150,29 @@ class TaskQueue:
             A result that came alone, with the signal; the others are to be taken. It need not be
             the oldest, and may come again.
         """
-        reply = self._command("BLPOP", self._key(f"signal:{client}"), seconds)
-        return [_delivery(reply[1])] if reply and reply[1] else []
+        reply = self.command("BLPOP", self.key(f"signal:{mailbox}"), seconds)
+        return [delivery_of(reply[1])] if reply and reply[1] else []
 
-    def take(self, client: str, arrived: Sequence[Delivery], most: int = 256) -> list[Delivery]:
+    def take(
+        self, mailbox: str, arrived: Sequence[Delivery] = (), most: int = 256, *, skip: int = 0
+    ) -> list[Delivery]:
         """Return results, oldest first, and acknowledge those of the call before.
 
         Parameters
         ----------
-        client
-            The id of the client.
+        mailbox
+            The id of the client, or what :func:`mailbox_of_job` gives.
         arrived
             What the last successful call returned: the server drops these now. Results stay on
             the server until then, so that a lost reply loses none.
         most
             The most results to return; fewer where they are big.
+        skip
+            The number of results to pass over, for a job, whose results are never dropped here.
         """
         last = arrived[-1].task_id if arrived else ""
-        reply = self._script(scripts.TAKE, client, len(arrived), last, most, _MOST_BYTES)
-        return [_delivery(record) for record in reply]
+        reply = self.script(scripts.TAKE, mailbox, len(arrived), last, most, _MOST_BYTES, skip)
+        return [delivery_of(record) for record in reply]
 
     # The worker's side -----------------------------------------------------------------------
 
@@ -250,7 +200,7 @@ class TaskQueue:
             A worker that has nothing is idle from then on: see :meth:`wait_for_task`.
         """
         numbers = (_milliseconds(self.settings.lease), self.settings.result_expiry, most, holding)
-        whole, spare, dropped, *parts = self._script(
+        whole, spare, dropped, *parts = self.script(
             scripts.CLAIM, worker, *numbers, STALE_MILLISECONDS, *finished
         )
         late, parts = parts[:dropped], parts[dropped:]
@@ -262,7 +212,7 @@ class TaskQueue:
 
     def give_back(self, worker: str, task_ids: Sequence[str]) -> int:
         """Put claimed tasks that have not begun back to the front; returns how many there were."""
-        return int(self._script(scripts.GIVE_BACK, worker, *task_ids))
+        return int(self.script(scripts.GIVE_BACK, worker, *task_ids))
 
     def wait_for_task(self, worker: str, seconds: float) -> Claim | None:
         """Block until an idle worker is given a task, at most ``seconds``; else claim.
@@ -270,7 +220,7 @@ class TaskQueue:
         The task is in the worker's list already, so a lost reply does not lose it: the next claim
         tells it.
         """
-        reply = self._command("BLPOP", self._key(f"inbox:{worker}"), seconds)
+        reply = self.command("BLPOP", self.key(f"inbox:{worker}"), seconds)
         if not reply or not reply[1]:
             return None
         task_id, attempts, payload = reply[1].split(b" ", 2)
@@ -281,7 +231,7 @@ class TaskQueue:
     def renew(self, workers: Iterable[tuple[str, str]]) -> None:
         """Renew the leases of live workers, each with the JSON text that describes it."""
         arguments = [part for worker in workers for part in worker]
-        self._script(scripts.RENEW, _milliseconds(self.settings.lease), *arguments)
+        self.script(scripts.RENEW, _milliseconds(self.settings.lease), *arguments)
 
     def bury(self, worker: str, died: bytes, *, blame: bool, ran: str | None = None) -> int:
         """End the lease of a dead worker and give its tasks to others.
@@ -303,67 +253,79 @@ class TaskQueue:
             The number of tasks that it held.
         """
         limits = (self.settings.max_attempts, self.settings.result_expiry)
-        return int(self._script(scripts.BURY, worker, *limits, died, int(blame), ran or ""))
+        return int(self.script(scripts.BURY, worker, *limits, died, int(blame), ran or ""))
 
     def reap(self, died: bytes) -> int:
         """Give the tasks of workers whose lease is over to others; returns how many."""
         limits = (self.settings.max_attempts, self.settings.result_expiry)
         grace = _milliseconds(self.settings.late_move)
-        return int(self._script(scripts.REAP, *limits, grace, died))
+        return int(self.script(scripts.REAP, *limits, grace, died))
 
     # Both sides ------------------------------------------------------------------------------
 
     def put_code(self, digest: str, bundle: bytes) -> None:
         """Store a source bundle for the workers."""
-        self._command("HSET", self._key("code"), digest, bundle)
+        self.command("HSET", self.key("code"), digest, bundle)
 
     def get_code(self, digest: str) -> bytes | None:
         """Return a stored source bundle."""
-        bundle: bytes | None = self._command("HGET", self._key("code"), digest)
+        bundle: bytes | None = self.command("HGET", self.key("code"), digest)
         return bundle
 
     def blob_key(self, name: str) -> str:
         """Return the key of a blob, for :class:`BlobLink`."""
-        return self._key(f"blob:{name}")
+        return self.key(f"blob:{name}")
 
     def workers(self) -> list[dict[str, Any]]:
         """Return the descriptions of the workers that are alive, in the order they started."""
-        texts = self._command("HVALS", self._key("workers"))
-        return sorted((json.loads(text) for text in texts), key=lambda item: item["started"])
+        return _by_start(self.command("HVALS", self.key("workers")))
 
-    def numbers(self) -> dict[str, dict[str, int]]:
-        """Return ``counts``, ``done`` and ``failed`` (see ``keys.py``), and ``sizes``.
-
-        ``sizes`` has the numbers of tasks that are ``waiting`` and ``running``.
-        """
+    def numbers(self) -> Numbers:
+        """Return what the server counts; one round trip."""
         with self.connection.pipeline(transaction=True) as pipeline:
             for name in ("counts", "done", "failed"):
-                pipeline.hgetall(self._key(name))
-            pipeline.hlen(self._key("payloads"))
-            pipeline.hlen(self._key("owners"))
-            *tables, payloads, owners = pipeline.execute()
+                pipeline.hgetall(self.key(name))
+            pipeline.hlen(self.key("payloads"))
+            pipeline.hlen(self.key("owners"))
+            pipeline.hvals(self.key("workers"))
+            pipeline.time()
+            *tables, payloads, owners, texts, (seconds, microseconds) = pipeline.execute()
         counts, done, failed = (
             {name.decode(): int(number) for name, number in table.items()} for table in tables
         )
-        sizes = {"waiting": max(0, payloads - owners), "running": owners}
-        return {"counts": counts, "done": done, "failed": failed, "sizes": sizes}
+        return Numbers(
+            time=seconds + microseconds / 1e6,
+            waiting=max(0, payloads - owners),
+            running=owners,
+            counts=counts,
+            done=done,
+            failed=failed,
+            workers=_by_start(texts),
+        )
 
-    # -----------------------------------------------------------------------------------------
+    # The way to the server, for what else is kept there ---------------------------------------
 
-    def _key(self, name: str) -> str:
+    def key(self, name: str) -> str:
+        """Return the whole name of a key of this queue."""
         return key_prefix(self.job_queue_name) + name
 
-    def _command(self, *parts: Any) -> Any:
+    def command(self, *parts: Any) -> Any:
+        """Send one command; see :meth:`HotLine.command`."""
         return self._line.command(*parts)
 
-    def _script(self, text: str, *arguments: Any) -> Any:
+    def script(self, text: str, *arguments: Any) -> Any:
+        """Run one of the scripts, which the server need not know yet."""
         prefix = key_prefix(self.job_queue_name)
         try:
-            return self._command("EVALSHA", _DIGESTS[text], 1, prefix, *arguments)
+            return self.command("EVALSHA", _DIGESTS[text], 1, prefix, *arguments)
         except NoScriptError:
             # The server is new, or was restarted: it learns the script and runs it.
-            return self._command("EVAL", text, 1, prefix, *arguments)
+            return self.command("EVAL", text, 1, prefix, *arguments)
 
 
 def _milliseconds(seconds: float) -> int:
     return round(1000 * seconds)
+
+
+def _by_start(texts: Iterable[bytes]) -> list[dict[str, Any]]:
+    return sorted((json.loads(text) for text in texts), key=lambda item: item["started"])

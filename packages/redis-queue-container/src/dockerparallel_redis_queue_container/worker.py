@@ -28,8 +28,9 @@ from dockerparallel_redis_queue_container.log_tail import LogTail
 from dockerparallel_redis_queue_container.logs import configure_logging
 from dockerparallel_redis_queue_container.memory_limit import be_killed_first
 from dockerparallel_redis_queue_container.module_loader import TaskLoader
+from dockerparallel_redis_queue_container.records import MOST_PAYLOAD, Claim
 from dockerparallel_redis_queue_container.settings import WorkerSettings
-from dockerparallel_redis_queue_container.task_queue import MOST_PAYLOAD, Claim, TaskQueue
+from dockerparallel_redis_queue_container.task_queue import TaskQueue
 
 READY = b"r"
 """What a worker sends over its link to the supervisor once the server has answered it."""
