@@ -329,7 +329,7 @@ def test_a_full_server_tells_the_submitter_and_loses_nothing(
         waiting = executor.submit(abs, -1)
         site.connection.config_set("maxmemory", 1)
         with pytest.raises(BackendError, match="server is full"):
-            executor.submit(abs, 2)
+            executor.submit(abs, 2).result(30)
         (tmp_path / "go").touch()
         assert running.result(30) == "go"
         site.connection.config_set("maxmemory", 0)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import itertools
 import os
 import secrets
+import time
 import weakref
 from collections.abc import Callable, Iterable, Sequence
 from contextlib import suppress
@@ -31,6 +32,8 @@ Call = tuple[Callable[..., Any], tuple[Any, ...], dict[str, Any]]
 
 _TRANSFER_TIMEOUT = 120.0
 _LEAVE_TIMEOUT = 2.0
+# A caller that comes back sooner has not edited a file meanwhile.
+_QUICK_SECONDS = 100e-6
 _MOST_AT_ONCE = 4 * 1024 * 1024
 _MOST_TASKS_AT_ONCE = 500
 
@@ -82,6 +85,7 @@ class QueueClient:
         self._settings = settings
         self.server_timeout = server_timeout
         self.job = job
+        self._last_submit = 0.0
         self.speedometer = Speedometer()
         self._closed = False
         self._set_up()
@@ -101,8 +105,9 @@ class QueueClient:
     ) -> ClusterFuture[_T]:
         """Send one call to the workers; returns its future.
 
-        Blocks for one round trip, unless calls are submitted in quick succession: these are sent
-        together, and where the server does not take them, their futures fail.
+        Blocks for one round trip where no other call of this client is open. What is submitted
+        beside others is sent by another thread, together with what came meanwhile, and where the
+        server does not take it, its future fails.
 
         Parameters
         ----------
@@ -125,7 +130,9 @@ class QueueClient:
             Whatever pickling the call raises.
         """
         self._check_process()
-        packed = self._pickler.pack(function, args, kwargs)
+        quick = time.perf_counter() - self._last_submit < _QUICK_SECONDS
+        in_a_row = quick or len(self._futures) > 0
+        packed = self._pickler.pack(function, args, kwargs, in_a_row=in_a_row)
         future: ClusterFuture[_T] = self._new_future(group)
         try:
             task = self._task(future, packed)
@@ -136,6 +143,7 @@ class QueueClient:
         except BaseException:
             self._take_back([future])
             raise
+        self._last_submit = time.perf_counter()
         return future
 
     def submit_many(self, calls: Iterable[Call], group: object = None) -> list[ClusterFuture[Any]]:
@@ -150,7 +158,7 @@ class QueueClient:
         try:
             for function, args, kwargs in calls:
                 self._futures.check()
-                packed = self._pickler.pack(function, args, kwargs)
+                packed = self._pickler.pack(function, args, kwargs, in_a_row=bool(futures))
                 future = self._new_future(group)
                 futures.append(future)
                 task = self._task(future, packed)

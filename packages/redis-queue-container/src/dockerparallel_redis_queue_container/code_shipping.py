@@ -10,6 +10,7 @@ from __future__ import annotations
 import importlib
 import sys
 import threading
+import time
 import weakref
 from collections.abc import Callable
 from types import ModuleType
@@ -26,6 +27,10 @@ from dockerparallel_redis_queue_container.module_origins import (
 from dockerparallel_redis_queue_container.source_bundle import Snapshot, read_snapshot
 
 _READ_ATTEMPTS = 5
+# While tasks are submitted in a row, looking at files takes at most a twentieth of the time.
+_SHORTEST_TRUST = 0.02
+_LONGEST_TRUST = 1.0
+_TRUST = 20
 
 # Modules that we told cloudpickle to pickle by value; its register is one for the whole process.
 _by_value: set[str] = set()
@@ -51,11 +56,13 @@ class CodeShipper:
         self._snapshots: dict[str, Snapshot] = {}
         self._installed: set[str] = set()
         self._placed: dict[str, tuple[weakref.ref[ModuleType], bool]] = {}
+        # Root to the digests of all that it needs, and until when they need not be looked at.
+        self._collected: dict[str, tuple[float, dict[str, str]]] = {}
         self._search_state: tuple[object, ...] = ()
         self._lock = threading.RLock()
 
-    def shipment(self) -> Shipment:
-        """Start gathering the modules of one pickle."""
+    def shipment(self, *, in_a_row: bool = False) -> Shipment:
+        """Start gathering the modules of one pickle; see :meth:`collect` for ``in_a_row``."""
         search_state = (*sys.path, *map(id, sys.meta_path))
         with self._lock:
             if search_state != self._search_state:
@@ -63,7 +70,8 @@ class CodeShipper:
                 self._snapshots.clear()
                 self._installed.clear()
                 self._placed.clear()
-        return Shipment(self)
+                self._collected.clear()
+        return Shipment(self, in_a_row=in_a_row)
 
     def is_shippable(self, name: str) -> bool:
         """Tell whether a loaded module is the user's own and can be sent; else arrange for it.
@@ -100,7 +108,7 @@ class CodeShipper:
             _by_value.add(name)
         return False
 
-    def collect(self, root: str, digests: dict[str, str]) -> None:
+    def collect(self, root: str, digests: dict[str, str], *, in_a_row: bool = False) -> None:
         """Add the bundle of a top-level module, and those it needs, to the digests of a pickle.
 
         Nothing is added where the module is not the user's own.
@@ -111,13 +119,22 @@ class CodeShipper:
             A top-level name; it need not be loaded.
         digests
             Top-level name to digest; those that are in it already are not looked at again.
+        in_a_row
+            Whether nobody can have edited a file since the last call and expect it to count: what
+            was looked at a moment ago is then not looked at again.
 
         Raises
         ------
         CodeShippingError
             A module is too large, or its files cannot be read.
         """
+        began = time.monotonic()
         with self._lock:
+            trusted_until, known = self._collected.get(root, (0.0, {}))
+            if in_a_row and began < trusted_until:
+                digests.update(known)
+                return
+            settled, whole = True, not digests
             wanted = [root]
             while wanted:
                 name = wanted.pop()
@@ -126,11 +143,16 @@ class CodeShipper:
                 snapshot = self._snapshot(name)
                 if snapshot is not None:
                     digests[name] = snapshot.digest
+                    settled = settled and snapshot.settled
                     wanted.extend(snapshot.imports)
                     self._send(snapshot)
                 elif is_installed(name):
                     # One that is nowhere is looked for again each time: it may be written yet.
                     self._installed.add(name)
+            if whole and settled:
+                now = time.monotonic()
+                trust = min(max(_TRUST * (now - began), _SHORTEST_TRUST), _LONGEST_TRUST)
+                self._collected[root] = (now + trust, dict(digests))
 
     def _snapshot(self, root: str) -> Snapshot | None:
         known = self._snapshots.get(root)
@@ -178,8 +200,9 @@ class Shipment:
         Each top-level module that is sent for this pickle, with the digest of its bundle.
     """
 
-    def __init__(self, shipper: CodeShipper) -> None:
+    def __init__(self, shipper: CodeShipper, *, in_a_row: bool = False) -> None:
         self.digests: dict[str, str] = {}
+        self._in_a_row = in_a_row
         self._shipper = shipper
         self._seen: dict[str, bool] = {}
 
@@ -206,4 +229,4 @@ class Shipment:
     def add(self, root: str) -> None:
         """Send a top-level module with this pickle, if it is the user's own."""
         if root not in self.digests:
-            self._shipper.collect(root, self.digests)
+            self._shipper.collect(root, self.digests, in_a_row=self._in_a_row)

@@ -153,7 +153,7 @@ class Desk:
             return
         age = now - self._begun
         if self._pace.too_long(age) or now - self._last_talk > _TICK:
-            self._give_back(0 if self._pace.too_long(age) else self._pace.portion)
+            self._give_back(0 if self._pace.too_long(age) else self._pace.portion, age)
         ahead = self._pace.ahead if not self._waiting and not self._pace.too_long(age) else 0
         if not self._talk.acquire(blocking=False):
             return
@@ -163,7 +163,7 @@ class Desk:
         finally:
             self._talk.release()
 
-    def _give_back(self, keep: int) -> None:
+    def _give_back(self, keep: int, age: float) -> None:
         if len(self._waiting) <= keep:
             return
         with self._talk:
@@ -173,7 +173,8 @@ class Desk:
                     given.append(self._waiting.pop())
             if given:
                 # A failure is mended by the next claim, which finds that we hold fewer.
-                self._queue.give_back(self._worker_id, [claim.task_id for claim in given[::-1]])
+                task_ids = [claim.task_id for claim in given[::-1]]
+                self._queue.give_back(self._worker_id, task_ids, pace=age)
 
     # Both ------------------------------------------------------------------------------------
 
@@ -184,7 +185,8 @@ class Desk:
             holding = len(self._waiting) + bool(self._running)
         # The server counts our silence from when it got the claim, which is later.
         asked = time.monotonic()
-        reply = self._queue.claim(self._worker_id, records, most=most, holding=holding)
+        pace = self._pace.seconds
+        reply = self._queue.claim(self._worker_id, records, most=most, holding=holding, pace=pace)
         for task_id in reply.dropped:
             _log.warning("Task %s was given to another worker meanwhile", task_id)
         with self._hand:

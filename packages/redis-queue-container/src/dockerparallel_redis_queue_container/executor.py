@@ -70,9 +70,9 @@ class ClusterExecutor(Executor):
     ) -> ClusterFuture[_T]:
         """Send ``fn(*args, **kwargs)`` to the workers and return its future.
 
-        What cannot be pickled raises here, not in the future. Calls in quick succession are sent
-        together, and the call returns before; else it blocks for one round trip to the server, and
-        what cannot be sent raises here too.
+        What cannot be pickled raises here, not in the future. Where no other call is open, it
+        blocks for one round trip to the server, and what cannot be sent raises here too; else it
+        returns at once, and is sent with what came beside it.
 
         Raises
         ------

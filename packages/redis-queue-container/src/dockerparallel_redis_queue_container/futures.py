@@ -81,6 +81,10 @@ class OpenFutures:
         self._futures: dict[str, ClusterFuture[Any]] = {}
         self._failure: Callable[[], Exception] | None = None
 
+    def __len__(self) -> int:
+        """Return how many are open."""
+        return len(self._futures)
+
     def add(self, future: ClusterFuture[Any]) -> None:
         """Add a future, or raise the failure that has ended the table."""
         with self._lock:

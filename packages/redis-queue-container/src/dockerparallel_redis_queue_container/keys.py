@@ -30,7 +30,8 @@ key                           type    content
 ``workers``                   hash    worker id -> JSON that describes the worker
 ``done``, ``failed``          hash    worker id -> number of tasks
 ``counts``                    hash    totals: ``submitted``, ``done``, ``failed``, ``retried``,
-                                      ``died``, ``task_bytes``, ``result_bytes``
+                                      ``died``, ``task_bytes``, ``result_bytes``; and ``pace_us``,
+                                      what a task takes now
 ``code``                      hash    digest -> source bundle of modules
 ============================  ======  ============================================================
 

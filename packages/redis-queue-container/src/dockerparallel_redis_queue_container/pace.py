@@ -29,6 +29,11 @@ class Pace:
         self._seconds += _WEIGHT * (seconds - self._seconds)
 
     @property
+    def seconds(self) -> float:
+        """What a task takes; 0 where nothing is known."""
+        return max(self._seconds, 1e-6) if self._known else 0.0
+
+    @property
     def portion(self) -> int:
         """Tasks to claim at a time: some milliseconds of work, one where nothing is known."""
         if not self._known:

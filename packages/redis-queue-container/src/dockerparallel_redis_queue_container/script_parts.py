@@ -24,6 +24,11 @@ local function keep_job(job, keep_s)
   end
 end
 
+-- How long tasks take now, by the worker that was heard of last: how many workers are worth waking.
+local function note_pace(us)
+  if us > 0 then redis.call('HSET', p .. 'counts', 'pace_us', us) end
+end
+
 -- Lua passes at most some thousand values to a function.
 local function in_parts(items, action)
   for start = 1, #items, 1000 do
@@ -94,11 +99,15 @@ end
 HAND_OUT = """
 -- Give each idle worker one of the tasks that wait, and wake it. Those heard of last come first,
 -- since others may be dead, and a gift would wait for the end of their lease. A live worker asks
--- each second, so one that is passed over here finds what waits by itself.
+-- each second, so one that is passed over here finds what waits by itself. Waking one costs more
+-- than a short task: each is to find 2 ms of work. If they take longer, those that hold them give
+-- them back, which says so.
 local function hand_out()
   if redis.call('EXISTS', p .. 'idle') == 0 then return end
   local now = now_ms()
-  while true do
+  local pace_us = tonumber(redis.call('HGET', p .. 'counts', 'pace_us') or 2000)
+  local most = math.ceil(redis.call('LLEN', p .. 'tasks') * pace_us / 2000)
+  for _ = 1, most do
     local id, payload
     repeat
       id = redis.call('LINDEX', p .. 'tasks', 0)
@@ -160,13 +169,13 @@ local function is_success(record) return string.byte(record, string.byte(record)
 -- Take in the records that a worker has handed in; returns the ids of those that were not its own
 -- any more.
 local function finish(worker, claimed, keep_s)
-  local count = #ARGV - 6
+  local count = #ARGV - 7
   if count == 0 then return {} end
   local ids, records, dropped, in_order = {}, {}, {}, true
   local head = redis.call('LRANGE', claimed, 0, count - 1)
   for i = 1, count do
-    ids[i] = id_of(ARGV[i + 6])
-    records[i] = ARGV[i + 6]
+    ids[i] = id_of(ARGV[i + 7])
+    records[i] = ARGV[i + 7]
     if head[i] ~= ids[i] then in_order = false end
   end
   if in_order then
@@ -215,13 +224,15 @@ local function add_tasks(reply, ids)
 end
 
 -- Claim tasks for a worker: as many as it wants, but no more than a fair share of those that
--- wait, so that others find some. One that a worker has died over travels alone.
-local function take(worker, claimed, most, empty_handed)
+-- wait, so that others find some, or than 2 ms of work, which no other need be woken for. One that
+-- a worker has died over travels alone.
+local function take(worker, claimed, most, empty_handed, pace_us)
   local tasks, taken, room = p .. 'tasks', {}, 32 * 1024 * 1024
   local waiting = redis.call('LLEN', tasks)
   if waiting == 0 then return taken end
   local workers = math.max(1, redis.call('HLEN', p .. 'workers'))
   local share = math.ceil(waiting / (2 * workers))
+  if pace_us > 0 then share = math.max(share, math.floor(2000 / pace_us)) end
   most = math.max(1, math.min(most, share))
   local suspects = redis.call('EXISTS', p .. 'attempts') == 1
   local full = false

@@ -76,15 +76,16 @@ CLAIM = (
     + CLAIMING
     + """
 -- worker, lease_ms, seconds to keep outcomes, how many tasks it wants, how many it believes to
--- hold, ms after which a silent worker's spare tasks are taken; then the record of each task that
--- it has finished
+-- hold, ms after which a silent worker's spare tasks are taken, us that it takes for a task (0 =
+-- not known); then the record of each task that it has finished
 -- -> {are these all that it holds, does anyone hold spare tasks, number of records dropped, their
 --    ids, then id, attempts, payload of each task}
 local worker, lease_ms, keep_s = ARGV[1], tonumber(ARGV[2]), tonumber(ARGV[3])
 local most, holding, stale_ms = tonumber(ARGV[4]), tonumber(ARGV[5]), tonumber(ARGV[6])
-local claimed, now = p .. 'claimed:' .. worker, now_ms()
+local pace_us, claimed, now = tonumber(ARGV[7]), p .. 'claimed:' .. worker, now_ms()
 local reply = {0, 0, 0}
 
+note_pace(pace_us)
 for _, id in ipairs(finish(worker, claimed, keep_s)) do
   reply[3] = reply[3] + 1
   reply[#reply + 1] = id
@@ -104,9 +105,9 @@ if held ~= holding then
   add_tasks(reply, redis.call('LRANGE', claimed, 0, -1))
 end
 if most > 0 and (held == holding or held == 0) then
-  local taken = take(worker, claimed, most, held == 0)
+  local taken = take(worker, claimed, most, held == 0, pace_us)
   if #taken == 0 and held == 0 and take_spare(now - stale_ms) then
-    taken = take(worker, claimed, most, true)
+    taken = take(worker, claimed, most, true, pace_us)
   end
   held = held + #taken
   add_tasks(reply, taken)
@@ -126,9 +127,11 @@ GIVE_BACK = (
     BASE
     + HAND_OUT
     + """
--- worker, ids that it holds and has not begun, in their order -> number of those given back
+-- worker, us that its task takes already (0 = not known), ids that it holds and has not begun, in
+-- their order -> number of those given back
 local claimed, given = p .. 'claimed:' .. ARGV[1], 0
-for i = #ARGV, 2, -1 do
+note_pace(tonumber(ARGV[2]))
+for i = #ARGV, 3, -1 do
   if redis.call('LREM', claimed, -1, ARGV[i]) == 1 then
     redis.call('HDEL', p .. 'owners', ARGV[i])
     redis.call('LPUSH', p .. 'tasks', ARGV[i])

@@ -1,4 +1,4 @@
-"""Sends the tasks of a client: a lone one at once, those in quick succession together."""
+"""Sends the tasks of a client: a lone one at once, those that come beside others together."""
 
 from __future__ import annotations
 
@@ -24,8 +24,6 @@ _PAUSE = 0.05
 _MOST_TASKS = 500
 _MOST_BYTES = 4 * 1024 * 1024
 _MOST_KEPT_BYTES = 16 * 1024 * 1024
-# A caller that comes back sooner does nothing but submit.
-_QUICK_SECONDS = 50e-6
 
 _T = TypeVar("_T")
 
@@ -34,10 +32,11 @@ _T = TypeVar("_T")
 class Sender:
     """Submits tasks to the queue, one script call at a time. Thread-safe.
 
-    A task that comes while nothing else is on its way is sent by the thread that submits it, and
-    an error of the server is raised there. What comes in quick succession, or while the server is
-    being talked to, is kept for the sender's own thread, which sends all of it in one call; an
-    error then belongs to the futures. It holds no client, so a client can be dropped.
+    A task that comes alone (no other of the client is open, nor was one submitted just before) is
+    sent by the thread that submits it: its round trip has no change of threads in it, and an error
+    of the server is raised there. Others are kept for the sender's own thread, which sends at once
+    all that there is, in one call; an error then belongs to the futures. It holds no client, so a
+    client can be dropped.
 
     Parameters
     ----------
@@ -59,6 +58,7 @@ class Sender:
     _kept_bytes: int = 0
     _busy: bool = False
     _last: float = 0.0
+    _round_trip: float = 0.0
     _number: int = 0
     _closed: bool = False
     _thread: threading.Thread | None = None
@@ -83,16 +83,21 @@ class Sender:
             The task was sent at once, and the server is gone or refused it.
         """
         with self._changed:
-            quick = not wait or time.perf_counter() - self._last < _QUICK_SECONDS
-            if quick or self._busy or self._kept:
+            # Its own future is among the open ones. A caller that comes back sooner than the server
+            # answers waits for no result, also where the results are there already.
+            in_a_row = time.perf_counter() - self._last < self._round_trip
+            if in_a_row or len(self.futures) > 1 or not wait or self._busy or self._kept:
                 self._keep(task)
                 self._last = time.perf_counter()
                 return
             self._busy = True
+        began = time.perf_counter()
         try:
             self._transmit([task])
         finally:
             self._release()
+            self._last = time.perf_counter()
+            self._round_trip = self._last - began
 
     def send_all(self, tasks: Sequence[Task]) -> None:
         """Send tasks in one call, after all that came before, and wait until they are sent.
@@ -181,7 +186,6 @@ class Sender:
     def _release(self) -> None:
         with self._changed:
             self._busy = False
-            self._last = time.perf_counter()
             self._changed.notify_all()
 
     def _run(self) -> None:

@@ -178,9 +178,18 @@ class TaskPickler:
         self._seen = SeenBytes()
 
     def pack(
-        self, function: Callable[..., Any], args: tuple[Any, ...], kwargs: dict[str, Any]
+        self,
+        function: Callable[..., Any],
+        args: tuple[Any, ...],
+        kwargs: dict[str, Any],
+        *,
+        in_a_row: bool = False,
     ) -> Packed:
-        """Pickle a call, with its large parts apart; see `dumps`."""
+        """Pickle a call, with its large parts apart; see `dumps`.
+
+        Where calls come ``in_a_row``, without a moment in which a file could have been edited for
+        the next one, files are looked at now and then only: at most a second passes in between.
+        """
         if not kwargs and _are_small_atoms(args):
             known = self._known.pickled(function)
             if known is not None:
@@ -193,7 +202,7 @@ class TaskPickler:
                 )
         large = LargeParts(self._seen)
         args, kwargs = large.replace(args, kwargs)
-        payload = self._pickle((function, args, kwargs), large.keep)
+        payload = self._pickle((function, args, kwargs), large.keep, in_a_row=in_a_row)
         if len(payload) >= LARGE:
             payload = large.whole(payload)
         if not large.blobs:
@@ -228,8 +237,14 @@ class TaskPickler:
         """
         return self._pickle(obj, None)
 
-    def _pickle(self, obj: object, keep: Callable[[pickle.PickleBuffer], bool] | None) -> bytes:
-        shipment = self._shipper.shipment()
+    def _pickle(
+        self,
+        obj: object,
+        keep: Callable[[pickle.PickleBuffer], bool] | None,
+        *,
+        in_a_row: bool = False,
+    ) -> bytes:
+        shipment = self._shipper.shipment(in_a_row=in_a_row)
         with io.BytesIO() as buffer:
             _ShippingPickler(buffer, shipment, keep).dump(obj)
             buffer.write(_trailer(tuple(sorted(shipment.digests.items()))))

@@ -177,7 +177,13 @@ class TaskQueue:
     # The worker's side -----------------------------------------------------------------------
 
     def claim(
-        self, worker: str, finished: Sequence[bytes] = (), *, most: int = 1, holding: int = 0
+        self,
+        worker: str,
+        finished: Sequence[bytes] = (),
+        *,
+        most: int = 1,
+        holding: int = 0,
+        pace: float = 0.0,
     ) -> Claimed:
         """Hand in finished tasks and take the next ones, in one step.
 
@@ -193,6 +199,8 @@ class TaskQueue:
         holding
             How many unfinished tasks it believes to hold. Where that is wrong (a reply was lost,
             or others took what it has not begun), it is told all that it holds.
+        pace
+            The seconds that it takes for a task, as far as it knows.
 
         Returns
         -------
@@ -201,7 +209,7 @@ class TaskQueue:
         """
         numbers = (_milliseconds(self.settings.lease), self.settings.result_expiry, most, holding)
         whole, spare, dropped, *parts = self.script(
-            scripts.CLAIM, worker, *numbers, STALE_MILLISECONDS, *finished
+            scripts.CLAIM, worker, *numbers, STALE_MILLISECONDS, _microseconds(pace), *finished
         )
         late, parts = parts[:dropped], parts[dropped:]
         tasks = [
@@ -210,9 +218,12 @@ class TaskQueue:
         ]
         return Claimed(tasks, bool(whole), bool(spare), [task_id.decode() for task_id in late])
 
-    def give_back(self, worker: str, task_ids: Sequence[str]) -> int:
-        """Put claimed tasks that have not begun back to the front; returns how many there were."""
-        return int(self.script(scripts.GIVE_BACK, worker, *task_ids))
+    def give_back(self, worker: str, task_ids: Sequence[str], *, pace: float = 0.0) -> int:
+        """Put claimed tasks that have not begun back to the front; returns how many there were.
+
+        ``pace`` is the seconds that the task before them takes already; 0 where that is not why.
+        """
+        return int(self.script(scripts.GIVE_BACK, worker, _microseconds(pace), *task_ids))
 
     def wait_for_task(self, worker: str, seconds: float) -> Claim | None:
         """Block until an idle worker is given a task, at most ``seconds``; else claim.
@@ -325,6 +336,10 @@ class TaskQueue:
 
 def _milliseconds(seconds: float) -> int:
     return round(1000 * seconds)
+
+
+def _microseconds(seconds: float) -> int:
+    return round(1e6 * seconds)
 
 
 def _by_start(texts: Iterable[bytes]) -> list[dict[str, Any]]:
