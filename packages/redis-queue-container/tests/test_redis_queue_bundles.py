@@ -6,7 +6,7 @@ import importlib
 import sys
 import threading
 import zipfile
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from io import BytesIO
 from pathlib import Path
 from types import SimpleNamespace
@@ -15,7 +15,7 @@ import pytest
 from redis_queue_shipping_rig import write_files
 
 from dockerparallel import DockerParallelError
-from dockerparallel_redis_queue_container import source_bundle
+from dockerparallel_redis_queue_container import code_shipping, source_bundle
 from dockerparallel_redis_queue_container.errors import CodeShippingError
 from dockerparallel_redis_queue_container.import_scan import roots_in_source
 from dockerparallel_redis_queue_container.module_origins import Origin
@@ -115,6 +115,42 @@ def test_a_bundle_is_sent_once_and_again_where_sending_failed(
     pickler.dumps(often.work)
     assert len(attempts) == 2
     assert attempts[0] == attempts[1]
+
+
+def digest_in(pickler: TaskPickler, function: Callable[[], object], *, in_a_row: bool) -> str:
+    packed = pickler.pack(function, (), {}, in_a_row=in_a_row)
+    return decode_header(header_bytes(packed.payload)).modules["rows"]
+
+
+def test_files_are_looked_at_now_and_then_in_a_row_of_tasks(
+    project: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    write_files(project, {"rows.py": "def work():\n    pass\n"})
+    rows = importlib.import_module("rows")
+    clock = SimpleNamespace(monotonic=lambda: 1000.0)
+    monkeypatch.setattr(code_shipping, "time", clock)
+    # Stamps of inodes cannot be set back.
+    monkeypatch.setattr(source_bundle, "_settled_ns", lambda _: 0)
+    pickler = TaskPickler(lambda _digest, _bundle: None)
+    first = digest_in(pickler, rows.work, in_a_row=True)
+    write_files(project, {"rows.py": "def work():\n    return 2\n"})
+    assert digest_in(pickler, rows.work, in_a_row=True) == first
+    second = digest_in(pickler, rows.work, in_a_row=False)
+    assert second != first
+    write_files(project, {"rows.py": "def work():\n    return 30\n"})
+    clock.monotonic = lambda: 1001.1
+    assert digest_in(pickler, rows.work, in_a_row=True) not in {first, second}
+
+
+def test_a_file_that_has_just_been_edited_is_always_looked_at(project: Path) -> None:
+    write_files(project, {"rows.py": "def work():\n    pass\n"})
+    rows = importlib.import_module("rows")
+    pickler = TaskPickler(lambda _digest, _bundle: None)
+    seen = set()
+    for number in range(3):
+        write_files(project, {"rows.py": f"def work():\n    return {number}\n"})
+        seen.add(digest_in(pickler, rows.work, in_a_row=True))
+    assert len(seen) == 3
 
 
 def test_threads_never_overtake_the_code_they_need(project: Path) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import itertools
+from typing import Any
 
 import pytest
 from redis_queue_harness import Site, until
@@ -31,7 +32,7 @@ def submit(queue: TaskQueue, *tasks: int, number: int | None = None) -> list[str
     return ids
 
 
-def claim(queue: TaskQueue, worker: str, *finished: bytes, **options: int) -> list[str]:
+def claim(queue: TaskQueue, worker: str, *finished: bytes, **options: Any) -> list[str]:
     return [claim.task_id for claim in queue.claim(worker, finished, **options).tasks]
 
 
@@ -157,6 +158,34 @@ def test_each_idle_worker_is_given_one(queue: TaskQueue) -> None:
     submit(queue, 1, 2)
     given = [queue.wait_for_task(worker, 0.01) for worker in ("a", "b", "c")]
     assert sorted(gift.task_id for gift in given if gift) == ["client.1", "client.2"]
+
+
+def test_short_tasks_wake_no_more_workers_than_find_work(site: Site, queue: TaskQueue) -> None:
+    idle = [f"idle{number}" for number in range(6)]
+    queue.renew((worker, "{}") for worker in idle)
+    for worker in idle:
+        # A task takes this one 100 us, so that twenty of them are 2 ms of work.
+        queue.claim(worker, pace=100e-6)
+    ids = submit(queue, *range(25))
+    held = [len(site.connection.lrange(f"dp:{{{site.name}}}:claimed:{w}", 0, -1)) for w in idle]
+    assert sorted(held) == [0, 0, 0, 0, 1, 1]
+    # The one that was heard of last is at work first, and may take what need wake no other.
+    assert queue.wait_for_task("idle5", 60).task_id == ids[0]  # type: ignore[union-attr]
+    assert len(claim(queue, "idle5", most=100, holding=1, pace=100e-6)) == 20
+
+
+def test_what_takes_longer_than_it_did_wakes_all(site: Site, queue: TaskQueue) -> None:
+    idle = [f"idle{number}" for number in range(6)]
+    queue.renew((worker, "{}") for worker in idle)
+    for worker in idle:
+        queue.claim(worker, pace=1e-6)
+    submit(queue, *range(7))
+    assert queue.wait_for_task("idle5", 60) is not None
+    held = claim(queue, "idle5", most=100, holding=1, pace=1e-6)
+    assert len(held) == 6
+    assert queue.give_back("idle5", held, pace=0.02) == 6
+    keys = [f"dp:{{{site.name}}}:inbox:{worker}" for worker in idle]
+    assert [site.connection.llen(key) for key in keys] == [1, 1, 1, 1, 1, 0]
 
 
 def test_nothing_is_given_to_an_idle_worker_that_is_not_heard_of_any_more(
