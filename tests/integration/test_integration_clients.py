@@ -164,6 +164,42 @@ def test_a_killed_clients_cluster_can_be_found_and_removed(
     assert runtime_files(name) == []
 
 
+def test_the_job_of_a_killed_client_is_collected_by_another(
+    tmp_path: Path, make_cluster: Callable[..., DockerCluster], processes_with: Processes
+) -> None:
+    name = "killed-job"
+    code, errors = finish(
+        start_client(
+            tmp_path,
+            name,
+            """
+            def double(number):
+                time.sleep(0.005)
+                return 2 * number
+
+            executor = cluster.worker_container.executor(job="nightly")
+            futures = [executor.submit(double, number) for number in range(400)]
+            futures[100].result(60)
+            os.kill(os.getpid(), signal.SIGKILL)
+            """,
+        )
+    )
+    assert code == -signal.SIGKILL, errors
+    cluster = make_cluster(job_queue_name=name)
+    cluster.reconnect()
+    [job] = cluster.worker_container.jobs()
+    assert (job["name"], job["tasks"]) == ("nightly", 400)
+    with cluster.worker_container.attach_job("nightly", take_over=True) as executor:
+        futures = executor.attached_futures
+        assert {number: future.result(60) for number, future in futures.items()} == {
+            number: 2 * number for number in range(400)
+        }
+    assert cluster.worker_container.stats()["submitted"] <= 400 + 5
+    cluster.worker_container.remove_job("nightly")
+    cluster.stop()
+    assert processes_with(name) == {}
+
+
 def run_by_hand(container: DockerContainer) -> subprocess.Popen[bytes]:
     assert container.command is not None
     return subprocess.Popen(
