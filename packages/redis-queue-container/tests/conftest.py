@@ -41,3 +41,10 @@ def executor(site: Site) -> Iterator[ClusterExecutor]:
     site.start_workers(2)
     with ClusterExecutor(site.client()) as executor:
         yield executor
+
+
+@pytest.fixture
+def single(site: Site) -> ClusterExecutor:
+    """Give an executor on one worker."""
+    site.start_workers(1)
+    return ClusterExecutor(site.client())

@@ -33,13 +33,6 @@ def touch_and_wait(begun: Path, go: Path) -> str:
     return wait_for_file(go)
 
 
-@pytest.fixture
-def single(site: Site) -> ClusterExecutor:
-    """Give an executor on one worker."""
-    site.start_workers(1)
-    return ClusterExecutor(site.client())
-
-
 def busy(executor: ClusterExecutor, folder: Path) -> Future[str]:
     """Occupy one worker until ``folder/go`` is there."""
     future = executor.submit(touch_and_wait, folder / "begun", folder / "go")

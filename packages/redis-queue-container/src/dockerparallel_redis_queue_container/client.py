@@ -5,23 +5,28 @@ from __future__ import annotations
 import itertools
 import os
 import secrets
+import threading
 import time
 import weakref
 from collections.abc import Callable, Iterable, Sequence
-from contextlib import suppress
 from typing import Any, TypeVar
 
 from redis.exceptions import RedisError
 
-from dockerparallel import BrokenClusterError, Endpoint
+from dockerparallel import BackendError, Endpoint
 from dockerparallel_redis_queue_container.blob_sender import BlobSender
 from dockerparallel_redis_queue_container.collector import Collector
 from dockerparallel_redis_queue_container.connection import connect
 from dockerparallel_redis_queue_container.errors import CodeShippingError, JobInUseError
-from dockerparallel_redis_queue_container.futures import ClusterFuture, OpenFutures
+from dockerparallel_redis_queue_container.farewell import abandon, closed, leave
+from dockerparallel_redis_queue_container.futures import (
+    ClusterFuture,
+    FutureGroup,
+    OpenFutures,
+)
 from dockerparallel_redis_queue_container.inbox import JobInbox, SessionInbox
 from dockerparallel_redis_queue_container.jobs import JobBook, JobRequest
-from dockerparallel_redis_queue_container.records import MOST_PAYLOAD, Task
+from dockerparallel_redis_queue_container.records import MOST_PAYLOAD, Cancelled, Task
 from dockerparallel_redis_queue_container.sender import Sender
 from dockerparallel_redis_queue_container.serialization import Packed, TaskPickler
 from dockerparallel_redis_queue_container.settings import QueueSettings
@@ -36,6 +41,10 @@ _LEAVE_TIMEOUT = 2.0
 _QUICK_SECONDS = 100e-6
 _MOST_AT_ONCE = 4 * 1024 * 1024
 _MOST_TASKS_AT_ONCE = 500
+_SLOW_SECONDS = 0.005
+# How long to wait for a task that a worker holds and has not begun, and between two questions.
+_DECISION_SECONDS = 0.1
+_LOOK_SECONDS = 0.005
 
 _T = TypeVar("_T")
 
@@ -88,7 +97,10 @@ class QueueClient:
         self._last_submit = 0.0
         self.speedometer = Speedometer()
         self._closed = False
+        self._futures = OpenFutures()
+        self._setting_up = threading.Lock()
         self._set_up()
+        _present.add(self)
 
     def submit(self, function: Callable[..., _T], *args: Any, **kwargs: Any) -> ClusterFuture[_T]:
         """Send one call to the workers; returns its future; see :meth:`submit_call`."""
@@ -155,6 +167,7 @@ class QueueClient:
         futures: list[ClusterFuture[Any]] = []
         batch: list[Task] = []
         room = _MOST_AT_ONCE
+        sent = time.monotonic()
         try:
             for function, args, kwargs in calls:
                 self._futures.check()
@@ -167,9 +180,11 @@ class QueueClient:
                     continue
                 batch.append(task)
                 room -= len(task.payload)
-                if room <= 0 or len(batch) >= _MOST_TASKS_AT_ONCE:
+                full = room <= 0 or len(batch) >= _MOST_TASKS_AT_ONCE
+                # Where the calls come slowly, the workers begin meanwhile.
+                if full or time.monotonic() - sent > _SLOW_SECONDS:
                     self._sender.send_all(batch)
-                    batch, room = [], _MOST_AT_ONCE
+                    batch, room, sent = [], _MOST_AT_ONCE, time.monotonic()
             if batch:
                 self._sender.send_all(batch)
         except BaseException:
@@ -177,38 +192,61 @@ class QueueClient:
             raise
         return futures
 
-    def cancel(self, task_ids: Sequence[str]) -> list[bool]:
-        """Cancel tasks that no worker has begun; where the server is gone, none is cancelled."""
-        self._sender.drain()
-        try:
-            cancelled = self._queue.cancel(task_ids)
-        except (RedisError, OSError):
-            # The collector notices the same, and fails the futures if the server stays away.
-            return [False] * len(task_ids)
-        for task_id, done in zip(task_ids, cancelled, strict=True):
-            if done:
-                self._futures.pop(task_id)
-        return cancelled
-
     def cancel_futures(self, futures: Iterable[ClusterFuture[Any]]) -> None:
-        """Cancel, in one round trip, those of the futures that no worker has begun."""
+        """Cancel those of the futures whose task has not begun; none where the server is gone.
+
+        Takes one round trip, but for tasks that wait at a worker behind another: these it waits
+        for, a tenth of a second at most, and not in a callback.
+        """
         candidates = [future for future in futures if not future.done()]
-        cancelled = self.cancel([future.task_id for future in candidates])
-        for future, done in zip(candidates, cancelled, strict=True):
-            if done:
-                future.mark_cancelled()
+        if not candidates or os.getpid() != self._pid:
+            return
+        deadline = time.monotonic() + _DECISION_SECONDS
+        self._sender.drain()
+        while candidates:
+            replies = self._try_cancel([future.task_id for future in candidates])
+            undecided = []
+            for future, reply in zip(candidates, replies, strict=True):
+                if reply is Cancelled.YES:
+                    future.mark_cancelled()
+                    self._futures.pop(future.task_id)
+                elif reply is Cancelled.NOT_YET:
+                    undecided.append(future)
+            if not undecided or self._collector.is_own_thread() or time.monotonic() > deadline:
+                return
+            time.sleep(_LOOK_SECONDS)
+            candidates = [future for future in undecided if not future.done()]
+
+    def cancel_later(self, futures: Iterable[ClusterFuture[Any]]) -> None:
+        """Have futures cancelled by the sender's thread, and return; safe in a finalizer."""
+        if os.getpid() == self._pid:
+            waiting = list(futures)
+            self._sender.do_later(lambda: self.cancel_futures(waiting))
 
     def open_futures(self, group: object) -> list[ClusterFuture[Any]]:
         """Return the futures of a group that are not done, and were made in this process."""
         return self._futures.of_group(group)
 
+    def close_group(self, group: FutureGroup) -> list[ClusterFuture[Any]]:
+        """Let no more futures into a group, and return those that are open."""
+        return self._futures.close_group(group)
+
     def is_running(self, task_id: str) -> bool:
         """Tell whether a worker runs the task now; ``False`` where the server is gone."""
         try:
-            return self._queue.is_running(task_id)
+            return os.getpid() == self._pid and self._queue.is_running(task_id)
         except (RedisError, OSError):
-            # As in `cancel`.
+            # The collector notices the same, and fails the futures if the server stays away.
             return False
+
+    def wait_for_callbacks(self) -> None:
+        """Return when the callbacks of futures that are done have returned."""
+        self._collector.wait_for_callbacks()
+
+    @property
+    def in_callback(self) -> bool:
+        """Whether the collector asks, in a callback: there no result can be waited for."""
+        return self._collector.is_own_thread()
 
     @property
     def queue(self) -> TaskQueue:
@@ -223,11 +261,7 @@ class QueueClient:
     @property
     def broken(self) -> bool:
         """Whether this client is closed or its server gone; it then stays so."""
-        try:
-            self._futures.check()
-        except BrokenClusterError:
-            return True
-        return False
+        return self._futures.ended
 
     def close(self) -> None:
         """Fail the futures still open, cancel their tasks, and close the connections.
@@ -238,12 +272,14 @@ class QueueClient:
         """
         broken = self.broken
         self._closed = True
-        task_ids = self._futures.fail_all(_closed)
+        if os.getpid() != self._pid:
+            # All that it has belongs to the process that this one was forked from.
+            return
+        task_ids = self._futures.fail_all(closed)
         self._farewell.detach()
         self._sender.close()
         self._collector.close()
-        if os.getpid() == self._pid:
-            _leave(self._leaving, [] if broken else task_ids, tell=not broken)
+        leave(self._leaving, None if broken else task_ids)
         self._queue.close()
         self._blobs.close()
 
@@ -258,12 +294,18 @@ class QueueClient:
                 f"The parent process holds the job {self.job.name!r}: submit there, or use "
                 "executor() without job= here, in the forked child."
             )
-        self._set_up()
+        with self._setting_up:
+            if os.getpid() != self._pid:
+                self._set_up()
+
+    def _after_fork(self) -> None:
+        self._futures = self._futures.after_fork()
+        self._setting_up = threading.Lock()
 
     def _set_up(self) -> None:
         if self._closed:
-            raise _closed()
-        self._pid = os.getpid()
+            raise closed()
+        pid = os.getpid()
         self._session = secrets.token_hex(8)
         self._futures = OpenFutures()
         # Sending a big payload may take long on a slow network; the collector watches the server.
@@ -289,10 +331,15 @@ class QueueClient:
             numbers = self.job_book.numbers(self.job.name)
             self.attached_futures = {n: self._new_future(None, n) for n in numbers}
         self._collector.start()
+        self._sender.start()
         # Where nobody closes it: a client that is dropped, or the end of the interpreter.
         self._farewell = weakref.finalize(
-            self, _abandon, self._sender, self._collector, self._leaving, self._pid
+            self,
+            abandon,
+            *(self._sender, self._collector, self._futures, self._queue, self._leaving, pid),
         )
+        # The last, since other threads of a forked child look at it.
+        self._pid = pid
 
     def _inbox_on(self, queue: TaskQueue) -> SessionInbox | JobInbox:
         if self.job is None:
@@ -312,7 +359,7 @@ class QueueClient:
         if number is None:
             number = next(self._numbers)
         future: ClusterFuture[Any] = ClusterFuture(
-            f"{self._mailbox}.{number}", self, self._pid, group
+            f"{self._mailbox}.{number}", self, os.getpid(), group
         )
         self._futures.add(future)
         return future
@@ -326,11 +373,18 @@ class QueueClient:
     def _put_code(self, digest: str, bundle: bytes) -> None:
         self._sender.insist(lambda: self._queue.put_code(digest, bundle))
 
+    def _try_cancel(self, task_ids: Sequence[str]) -> list[Cancelled]:
+        token = secrets.token_hex(8)
+        try:
+            return self._sender.insist(lambda: self._queue.try_cancel(task_ids, token))
+        except BackendError:
+            # The server is gone, and the futures fail; or it has refused.
+            return [Cancelled.NO] * len(task_ids)
+
     def _take_back(self, futures: Sequence[ClusterFuture[Any]]) -> None:
-        task_ids = [future.task_id for future in futures]
-        self.cancel(task_ids)
-        for task_id in task_ids:
-            self._futures.pop(task_id)
+        self.cancel_futures(futures)
+        for future in futures:
+            self._futures.pop(future.task_id)
 
 
 def _check_size(size: int) -> None:
@@ -341,27 +395,11 @@ def _check_size(size: int) -> None:
         )
 
 
-def _closed() -> BrokenClusterError:
-    return BrokenClusterError(
-        "The backend of the cluster was deregistered or the cluster stopped, so this task has no "
-        "result. Start the cluster, or call cluster.register_backend(), and submit it again."
-    )
+def _after_fork_in_child() -> None:
+    for client in list(_present):
+        client._after_fork()  # noqa: SLF001  # of this module
 
 
-def _leave(inbox: SessionInbox | JobInbox, task_ids: Sequence[str], *, tell: bool) -> None:
-    """Tell the server that nobody waits any more; nothing to be done where it is gone."""
-    if tell:
-        # Where it fails, the server's own expiry removes what is left of us.
-        with suppress(RedisError, OSError):
-            inbox.leave(task_ids)
-    inbox.queue.close()
-
-
-def _abandon(
-    sender: Sender, collector: Collector, inbox: SessionInbox | JobInbox, pid: int
-) -> None:
-    if os.getpid() != pid:
-        return
-    sender.close()
-    collector.close()
-    _leave(inbox, [], tell=True)
+_present: weakref.WeakSet[QueueClient] = weakref.WeakSet()
+if hasattr(os, "register_at_fork"):
+    os.register_at_fork(after_in_child=_after_fork_in_child)

@@ -48,14 +48,28 @@ class Collector:
     futures: OpenFutures
     server_timeout: float
     _closed: threading.Event = field(default_factory=threading.Event)
+    _delivering: threading.RLock = field(default_factory=threading.RLock)
+    _thread: threading.Thread | None = None
 
     def start(self) -> None:
         """Start the thread."""
-        threading.Thread(target=self._run, name="dockerparallel-collector", daemon=True).start()
+        self._thread = threading.Thread(
+            target=self._run, name="dockerparallel-collector", daemon=True
+        )
+        self._thread.start()
 
     def close(self) -> None:
         """End the thread when it next wakes, within a second; idempotent, does not wait."""
         self._closed.set()
+
+    def is_own_thread(self) -> bool:
+        """Tell whether a callback asks: results do not come before it has returned."""
+        return threading.current_thread() is self._thread
+
+    def wait_for_callbacks(self) -> None:
+        """Return when the callbacks of futures that are done have returned."""
+        with self._delivering:
+            pass
 
     def _run(self) -> None:
         try:
@@ -84,8 +98,11 @@ class Collector:
                 # A short trouble: results wait on the server, and are asked for again.
                 time.sleep(_PAUSE)
                 continue
-            for delivery in arrived:
-                self._deliver(delivery)
+            with self._delivering:
+                for delivery in arrived:
+                    self._deliver(delivery)
+                    # It may be big, and the next may be far.
+                    del delivery
 
     def _look_after(self) -> bool:
         """Do what is due each second; returns ``False`` where the server has lost its data."""
@@ -104,7 +121,8 @@ class Collector:
             _log.exception("The result of task %s could not be delivered", delivery.task_id)
 
     def _fail(self, failure: Callable[[], Exception]) -> None:
-        self.futures.fail_all(failure)
+        with self._delivering:
+            self.futures.fail_all(failure)
 
 
 def _lost(reason: str, silent: float) -> Callable[[], Exception]:

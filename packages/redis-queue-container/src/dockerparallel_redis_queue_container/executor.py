@@ -3,16 +3,20 @@
 from __future__ import annotations
 
 import itertools
-import threading
 import time
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections import deque
+from collections.abc import Callable, Generator, Iterable, Iterator
 from concurrent.futures import Executor, wait
 from typing import TYPE_CHECKING, Any, ParamSpec, TypeVar
 
-from dockerparallel.errors import InvalidTypeError, InvalidValueError
 from dockerparallel_redis_queue_container.chunks import run_chunk
-from dockerparallel_redis_queue_container.client import QueueClient
-from dockerparallel_redis_queue_container.futures import ClusterFuture
+from dockerparallel_redis_queue_container.client import Call, QueueClient
+from dockerparallel_redis_queue_container.futures import (
+    ClusterFuture,
+    FutureGroup,
+    after_shutdown,
+)
+from dockerparallel_redis_queue_container.map_results import check_sizes, flattened, in_order
 
 if TYPE_CHECKING:
     from dockerparallel import DockerCluster
@@ -43,10 +47,8 @@ class ClusterExecutor(Executor):
     def __init__(self, client: QueueClient, cluster: DockerCluster | None = None) -> None:
         self._client = client
         self._cluster = cluster
-        self._lock = threading.Lock()
         # What its open futures are found by: they must not keep the executor, and the cluster.
-        self._group = object()
-        self._shut_down = False
+        self._group = FutureGroup()
 
     @property
     def job(self) -> str | None:
@@ -92,11 +94,13 @@ class ClusterExecutor(Executor):
         *iterables: Iterable[Any],
         timeout: float | None = None,
         chunksize: int = 1,
+        buffersize: int | None = None,
     ) -> Iterator[_T]:
         """Return an iterator over ``fn`` of the items, in their order; the tasks start at once.
 
-        The iterables are used up before the call returns. Leaving the iterator, by an exception
-        or by dropping it, cancels what has not begun.
+        Without ``buffersize`` the iterables are used up before the call returns. An exception, of a
+        task or by ``timeout``, ends the iterator. That, or dropping an iterator that has given a
+        result, cancels what has not begun; one that was never asked does not, so the tasks run.
 
         Parameters
         ----------
@@ -108,91 +112,96 @@ class ClusterExecutor(Executor):
             Seconds from this call until ``TimeoutError``; no limit by default.
         chunksize
             Number of calls that travel as one task, at least 1.
+        buffersize
+            The most tasks that are open, that is submitted with a result that was not yielded.
+            So many are submitted at once, and another one each time a result is yielded; no item
+            is taken from the iterables before, so they may be endless. A task is a chunk where
+            ``chunksize`` is more than 1. No limit by default. The iterator then keeps the
+            executor, and raises ``RuntimeError`` where it was shut down before the last item.
 
         Raises
         ------
         RuntimeError
             The executor was shut down.
         InvalidValueError, InvalidTypeError
-            ``chunksize`` is no whole number from 1.
+            ``chunksize`` or ``buffersize`` is no whole number from 1.
         BrokenClusterError
             The cluster is gone.
         """
-        if isinstance(chunksize, bool) or not isinstance(chunksize, int):
-            raise InvalidTypeError(f"chunksize must be a whole number, not {chunksize!r}.")
-        if chunksize < 1:
-            raise InvalidValueError(f"chunksize must be at least 1, not {chunksize}.")
+        check_sizes(chunksize, buffersize)
         self._check_open()
         deadline = None if timeout is None else time.monotonic() + timeout
         items = zip(*iterables, strict=False)
         if chunksize == 1:
-            return self._results(self._send((fn, item, {}) for item in items), deadline)
+            return self._results(((fn, item, {}) for item in items), buffersize, deadline)
         chunks = iter(lambda: tuple(itertools.islice(items, chunksize)), ())
-        parts = self._results(
-            self._send((run_chunk, (fn, chunk), {}) for chunk in chunks), deadline
-        )
-        return _flattened(parts)
+        calls: Iterator[Call] = ((run_chunk, (fn, chunk), {}) for chunk in chunks)
+        return flattened(self._results(calls, buffersize, deadline))
 
     def shutdown(self, wait: bool = True, *, cancel_futures: bool = False) -> None:
         """Take no more calls. The cluster itself goes on. Idempotent.
 
+        The end of the interpreter shuts nothing down and waits for no task: who wants all done
+        uses ``with``, or calls this.
+
         Parameters
         ----------
         wait
-            Whether to block until all calls are done; they are also where the cluster is gone.
+            Whether to block until all calls are done, and the callbacks of their futures; they
+            are also where the cluster is gone.
         cancel_futures
             Whether to cancel the calls that no worker has begun.
+
+        Raises
+        ------
+        RuntimeError
+            It was called by a callback that would wait for results behind itself; the executor
+            is shut down nevertheless.
         """
-        with self._lock:
-            self._shut_down = True
-        pending = self._client.open_futures(self._group)
+        pending = self._client.close_group(self._group)
         if cancel_futures:
             self._client.cancel_futures(pending)
-        if wait:
-            _wait(pending)
         self._cluster = None
-        if wait and self._client.job is not None:
-            # All that it submitted is done. Without `wait`, it is let go with its last future.
-            self._client.close()
+        if wait:
+            if self._client.in_callback:
+                if not all(future.done() for future in pending):
+                    raise RuntimeError(
+                        "shutdown(wait=True) was called by a callback, and the results that it "
+                        "would wait for come after the callback: call shutdown(wait=False) here."
+                    )
+            else:
+                _wait(pending)
+                self._client.wait_for_callbacks()
+            if self._client.job is not None:
+                # All that it submitted is done. Without `wait`, it goes with its last future.
+                self._client.close()
 
     # -----------------------------------------------------------------------------------------
 
     def _check_open(self) -> None:
-        with self._lock:
-            if self._shut_down:
-                raise RuntimeError("cannot schedule new futures after shutdown")
-
-    def _send(
-        self, calls: Iterable[tuple[Callable[..., Any], Any, Any]]
-    ) -> list[ClusterFuture[Any]]:
-        return self._client.submit_many(calls, self._group)
+        if self._group.closed:
+            raise after_shutdown()
 
     def _results(
-        self, futures: Sequence[ClusterFuture[_T]], deadline: float | None
-    ) -> Iterator[_T]:
-        # A generator inside, so that the tasks are sent before the first item is asked for.
-        def iterate() -> Iterator[_T]:
-            waiting = list(reversed(futures))
-            try:
-                while waiting:
-                    left = None if deadline is None else deadline - time.monotonic()
-                    future = waiting[-1]
-                    value = future.result(left)
-                    waiting.pop()
-                    del future
-                    yield value
-            finally:
-                if waiting:
-                    self._client.cancel_futures(waiting)
+        self, calls: Iterator[Call], buffersize: int | None, deadline: float | None
+    ) -> Generator[Any, None, None]:
+        """Submit the first calls, and return the generator, so that these do not wait for it."""
+        first = calls if buffersize is None else itertools.islice(calls, buffersize)
+        futures = deque(self._client.submit_many(first, self._group))
 
-        return iterate()
+        def submit_next() -> ClusterFuture[Any] | None:
+            call = next(calls, None)
+            if call is None:
+                return None
+            self._check_open()
+            return self._client.submit_call(*call, self._group, wait=False)
+
+        more = _nothing if buffersize is None else submit_next
+        return in_order(futures, deadline, more, self._client.cancel_later)
 
 
-def _flattened(parts: Iterator[list[_T]]) -> Iterator[_T]:
-    for part in parts:
-        part.reverse()
-        while part:
-            yield part.pop()
+def _nothing() -> None:
+    return None
 
 
 _wait = wait

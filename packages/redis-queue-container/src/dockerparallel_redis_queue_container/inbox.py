@@ -16,6 +16,8 @@ from dockerparallel_redis_queue_container.task_queue import TaskQueue
 class Inbox(Protocol):
     """What the collector asks; each may be repeated when the connection has failed."""
 
+    queue: TaskQueue
+
     @property
     def mailbox(self) -> str:
         """What the ids of the session's tasks begin with."""

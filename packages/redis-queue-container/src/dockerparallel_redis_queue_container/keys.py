@@ -21,6 +21,7 @@ key                           type    content
 ``results:<mailbox>``         list    records of results not yet acknowledged, the oldest first; of
                                       a job all of them
 ``signal:<mailbox>``          list    one item where there are new results: wakes the client
+``cancelled:<token>``         string  for a minute: the answer to a request to cancel tasks
 ``jobs``                      set     names of the named jobs
 ``job:<name>``                hash    a job: when it was ``created``, the number of its ``next``
                                       task, the client that is its ``holder``, JSON ``by`` whom that

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import enum
 from typing import Any, NamedTuple
 
 MOST_PAYLOAD = 512 * 1024 * 1024 - 4096
@@ -51,6 +52,17 @@ class Delivery(NamedTuple):
 
     task_id: str
     outcome: bytes | memoryview
+
+
+class Cancelled(enum.Enum):
+    """What became of the wish to cancel a task: the digits of the script's answer."""
+
+    NO = ord("0")
+    """It runs."""
+    YES = ord("1")
+    """It will never run."""
+    NOT_YET = ord("2")
+    """Ask again: it waits at a worker, behind another, or is done or cancelled already."""
 
 
 class Numbers(NamedTuple):

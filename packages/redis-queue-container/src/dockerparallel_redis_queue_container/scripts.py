@@ -85,11 +85,11 @@ local most, holding, stale_ms = tonumber(ARGV[4]), tonumber(ARGV[5]), tonumber(A
 local pace_us, claimed, now = tonumber(ARGV[7]), p .. 'claimed:' .. worker, now_ms()
 local reply = {0, 0, 0}
 
-note_pace(pace_us)
 for _, id in ipairs(finish(worker, claimed, keep_s)) do
   reply[3] = reply[3] + 1
   reply[#reply + 1] = id
 end
+note_pace(pace_us)
 
 -- A worker that was taken for dead and lives gets a lease again before it gets work.
 local expiry = redis.call('ZSCORE', p .. 'leases', worker)
@@ -130,7 +130,6 @@ GIVE_BACK = (
 -- worker, us that its task takes already (0 = not known), ids that it holds and has not begun, in
 -- their order -> number of those given back
 local claimed, given = p .. 'claimed:' .. ARGV[1], 0
-note_pace(tonumber(ARGV[2]))
 for i = #ARGV, 3, -1 do
   if redis.call('LREM', claimed, -1, ARGV[i]) == 1 then
     redis.call('HDEL', p .. 'owners', ARGV[i])
@@ -139,6 +138,7 @@ for i = #ARGV, 3, -1 do
   end
 end
 if redis.call('LLEN', claimed) < 2 then redis.call('ZREM', p .. 'spare', ARGV[1]) end
+note_pace(tonumber(ARGV[2]))
 hand_out()
 return given
 """
@@ -237,20 +237,41 @@ CANCEL = (
     + FORGET
     + NOTE_NUMBERS
     + """
--- ids -> 1 for each that will never run, else 0
-local reply, dropped = {}, {}
-for i, id in ipairs(ARGV) do
-  reply[i] = 0
-  if redis.call('HEXISTS', p .. 'owners', id) == 0
-      and redis.call('HDEL', p .. 'payloads', id) == 1 then
+-- token of this request, or '', then ids -> a digit for each: 1 where it will never run, 0 where it
+-- runs, 2 where that is decided soon: it waits at a worker, behind another, or is done or cancelled
+-- A repetition of a request with a token is told what the first was.
+local answer = ARGV[1] ~= '' and p .. 'cancelled:' .. ARGV[1]
+local reply, dropped = answer and redis.call('GET', answer), {}
+if reply then return reply end
+reply = {}
+for i = 2, #ARGV do
+  local id = ARGV[i]
+  local owner = redis.call('HGET', p .. 'owners', id)
+  if owner then
+    -- A worker runs its tasks in their order.
+    local first = redis.call('LINDEX', p .. 'claimed:' .. owner, 0)
+    reply[#reply + 1] = first == id and '0' or '2'
+  elseif redis.call('HDEL', p .. 'payloads', id) == 1 then
     dropped[#dropped + 1] = id
-    reply[i] = 1
+    reply[#reply + 1] = '1'
+  else
+    reply[#reply + 1] = '2'
   end
 end
 forget(dropped)
 note_cancelled(dropped)
+reply = table.concat(reply)
+if answer and #dropped > 0 then redis.call('SET', answer, reply, 'EX', 60) end
 return reply
 """
 )
 
-ALL_SCRIPTS = (SUBMIT, CLAIM, GIVE_BACK, RENEW, BURY, REAP, TAKE, CANCEL, *JOB_SCRIPTS)
+RUNNING = """
+-- id -> 1 where a worker runs it, else 0; what waits behind another does not run
+local p = KEYS[1]
+local owner = redis.call('HGET', p .. 'owners', ARGV[1])
+if not owner then return 0 end
+return redis.call('LINDEX', p .. 'claimed:' .. owner, 0) == ARGV[1] and 1 or 0
+"""
+
+ALL_SCRIPTS = (SUBMIT, CLAIM, GIVE_BACK, RENEW, BURY, REAP, TAKE, CANCEL, RUNNING, *JOB_SCRIPTS)

@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 import copy
+import logging
 import threading
 import time
+from collections import deque
 from collections.abc import Callable, Sequence
-from concurrent.futures import InvalidStateError
-from contextlib import suppress
 from dataclasses import dataclass, field
 from typing import Any, TypeVar
 
@@ -16,7 +16,7 @@ from redis.exceptions import OutOfMemoryError, RedisError
 from dockerparallel import BackendError, BrokenClusterError
 from dockerparallel_redis_queue_container.collector import server_lost
 from dockerparallel_redis_queue_container.connection import CONNECTION_FAILURES
-from dockerparallel_redis_queue_container.futures import ClusterFuture, OpenFutures
+from dockerparallel_redis_queue_container.futures import ClusterFuture, OpenFutures, settle
 from dockerparallel_redis_queue_container.records import Task
 from dockerparallel_redis_queue_container.task_queue import TaskQueue
 
@@ -26,6 +26,8 @@ _MOST_BYTES = 4 * 1024 * 1024
 _MOST_KEPT_BYTES = 16 * 1024 * 1024
 
 _T = TypeVar("_T")
+
+_log = logging.getLogger(__name__)
 
 
 @dataclass
@@ -56,6 +58,14 @@ class Sender:
     server_timeout: float
     _kept: list[Task] = field(default_factory=list)
     _kept_bytes: int = 0
+    # How many tasks were ever kept, and how many of these were sent or have failed.
+    _kept_ever: int = 0
+    _sent_ever: int = 0
+    # When those may send who wait for it: once so many have been sent. Then they go first, so that
+    # others who submit without a pause do not keep them waiting for ever.
+    _turns: list[int] = field(default_factory=list)
+    # What is to be done, and when: once so many have been sent.
+    _later: deque[tuple[int, Callable[[], None]]] = field(default_factory=deque)
     _busy: bool = False
     _last: float = 0.0
     _round_trip: float = 0.0
@@ -66,6 +76,11 @@ class Sender:
     def __post_init__(self) -> None:
         # Re-entrant, since garbage collection may stop a cluster while its own client is at work.
         self._changed = threading.Condition(threading.RLock())
+
+    def start(self) -> None:
+        """Start the thread: early, since at the end of an interpreter no thread can be started."""
+        self._thread = threading.Thread(target=self._run, name="dockerparallel-sender", daemon=True)
+        self._thread.start()
 
     def send(self, task: Task, *, wait: bool = True) -> None:
         """Send one task, now or with others.
@@ -86,7 +101,8 @@ class Sender:
             # Its own future is among the open ones. A caller that comes back sooner than the server
             # answers waits for no result, also where the results are there already.
             in_a_row = time.perf_counter() - self._last < self._round_trip
-            if in_a_row or len(self.futures) > 1 or not wait or self._busy or self._kept:
+            others = not wait or in_a_row or len(self.futures) > 1
+            if others or self._busy or self._kept or self._turns:
                 self._keep(task)
                 self._last = time.perf_counter()
                 return
@@ -110,8 +126,19 @@ class Sender:
             The server does not have the blobs of a task.
         """
         with self._changed:
-            own = self._is_own_thread()
-            self._changed.wait_for(lambda: not self._busy and (own or not self._kept))
+            # The own thread sends what is kept, and cannot wait for itself.
+            turn = 0 if self._is_own_thread() else self._kept_ever
+            self._turns.append(turn)
+            try:
+                self._changed.wait_for(
+                    lambda: not self._busy and (self._closed or self._sent_ever >= turn)
+                )
+            except BaseException:
+                # An interrupt: the next one may go.
+                self._changed.notify_all()
+                raise
+            finally:
+                self._turns.remove(turn)
             self._busy = True
         try:
             self._transmit(tasks)
@@ -119,11 +146,22 @@ class Sender:
             self._release()
 
     def drain(self) -> None:
-        """Wait until all tasks are sent, or have failed."""
+        """Wait until all tasks that were kept before are sent, or have failed."""
         if self._is_own_thread():
             return
         with self._changed:
-            self._changed.wait_for(lambda: self._closed or not (self._busy or self._kept))
+            number = self._kept_ever
+            self._changed.wait_for(lambda: self._closed or self._sent_ever >= number)
+
+    def do_later(self, job: Callable[[], None]) -> None:
+        """Have the sender's thread do something once the tasks kept before are sent.
+
+        Returns at once, and so may be called in a finalizer, whatever this thread is at.
+        """
+        with self._changed:
+            if not self._closed:
+                self._later.append((self._kept_ever, job))
+                self._changed.notify_all()
 
     def close(self) -> None:
         """Drop what is not sent, and end the thread; idempotent, does not wait."""
@@ -167,11 +205,6 @@ class Sender:
         return threading.current_thread() is self._thread
 
     def _keep(self, task: Task) -> None:
-        if self._thread is None:
-            self._thread = threading.Thread(
-                target=self._run, name="dockerparallel-sender", daemon=True
-            )
-            self._thread.start()
         while self._kept_bytes > _MOST_KEPT_BYTES and not self._closed:
             if self._is_own_thread():
                 break
@@ -179,31 +212,62 @@ class Sender:
         if self._closed:
             self.futures.check()
         self._kept.append(task)
+        self._kept_ever += 1
         self._kept_bytes += len(task.payload)
         if len(self._kept) == 1 and not self._busy:
             self._changed.notify_all()
 
-    def _release(self) -> None:
+    def _release(self, sent: int = 0) -> None:
         with self._changed:
             self._busy = False
-            self._changed.notify_all()
+            self._sent_ever += sent
+            # A thread that is woken for nothing costs a lone task some of its time.
+            if sent or self._kept or self._turns:
+                self._changed.notify_all()
 
     def _run(self) -> None:
         while True:
             with self._changed:
-                self._changed.wait_for(lambda: self._closed or (self._kept and not self._busy))
+                self._changed.wait_for(self._has_work)
                 if self._closed:
                     return
-                batch = self._next_batch()
-                self._busy = True
-            failure: Exception | None = None
-            try:
-                self._transmit(batch)
-            except Exception as error:  # noqa: BLE001  # it belongs to the tasks
-                failure = error
-            self._release()
-            if failure is not None:
-                self._fail(batch, failure)
+                jobs = self._due_jobs()
+                batch: list[Task] = []
+                if self._may_send():
+                    batch, self._busy = self._next_batch(), True
+            if batch:
+                self._send_batch(batch)
+            while jobs:
+                try:
+                    jobs.pop(0)()
+                except Exception:  # noqa: BLE001  # see below
+                    # A fault of ours must not keep what is to be sent.
+                    _log.exception("What was to be done after sending has failed")
+            # It may be long until the next.
+            del batch
+
+    def _has_work(self) -> bool:
+        due = bool(self._later) and self._later[0][0] <= self._sent_ever
+        return self._closed or due or self._may_send()
+
+    def _may_send(self) -> bool:
+        others_first = bool(self._turns) and min(self._turns) <= self._sent_ever
+        return bool(self._kept) and not self._busy and not others_first
+
+    def _due_jobs(self) -> list[Callable[[], None]]:
+        jobs = []
+        while self._later and self._later[0][0] <= self._sent_ever:
+            jobs.append(self._later.popleft()[1])
+        return jobs
+
+    def _send_batch(self, batch: Sequence[Task]) -> None:
+        try:
+            self._transmit(batch)
+        except Exception as error:  # noqa: BLE001  # it belongs to the tasks
+            self._release(len(batch))
+            self._fail(batch, error)
+        else:
+            self._release(len(batch))
 
     def _next_batch(self) -> list[Task]:
         room, count = _MOST_BYTES, 0
@@ -232,5 +296,4 @@ class Sender:
             if future is None:
                 continue
             # Each has one of its own, since a traceback is added to it when it is raised.
-            with suppress(InvalidStateError):
-                future.set_exception(copy.copy(error))
+            settle(future, error=copy.copy(error))

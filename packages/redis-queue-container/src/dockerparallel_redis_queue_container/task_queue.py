@@ -34,6 +34,7 @@ from dockerparallel_redis_queue_container.hot_line import HotLine
 from dockerparallel_redis_queue_container.keys import key_prefix
 from dockerparallel_redis_queue_container.records import (
     BlobsMissingError,
+    Cancelled,
     Claim,
     Claimed,
     Delivery,
@@ -133,13 +134,26 @@ class TaskQueue:
 
     def cancel(self, task_ids: Sequence[str]) -> list[bool]:
         """Cancel the tasks that no worker has begun; tell of each whether it will never run."""
+        return [done is Cancelled.YES for done in self.try_cancel(task_ids)]
+
+    def try_cancel(self, task_ids: Sequence[str], token: str = "") -> list[Cancelled]:
+        """Cancel the tasks that no worker has claimed; tell of each what became of it.
+
+        Parameters
+        ----------
+        task_ids
+            Ids of tasks.
+        token
+            What nobody else has; a repetition of the request has the same, and is then told the
+            same for a minute. Without one, what the lost request has cancelled is not known.
+        """
         if not task_ids:
             return []
-        return [bool(done) for done in self.script(scripts.CANCEL, *task_ids)]
+        return [Cancelled(code) for code in self.script(scripts.CANCEL, token, *task_ids)]
 
     def is_running(self, task_id: str) -> bool:
-        """Tell whether a worker has claimed the task, and has not finished it."""
-        return bool(self.command("HEXISTS", self.key("owners"), task_id))
+        """Tell whether a worker runs the task, or has run it and has not handed it in."""
+        return bool(self.script(scripts.RUNNING, task_id))
 
     def wait_for_results(self, mailbox: str, seconds: float) -> list[Delivery]:
         """Block until there may be new results, at most ``seconds``.
