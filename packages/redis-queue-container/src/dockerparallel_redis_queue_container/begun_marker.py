@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import mmap
 
+NOTHING = "-"
+"""What stands for no task."""
+
 _MOST_BYTES = 255
-_NONE = "-"
 
 
 class BegunMarker:
@@ -30,7 +32,7 @@ class BegunMarker:
     def running(self) -> str:
         """Return the id of the task that runs, or "-"; called by the supervisor."""
         length = self._memory[0]
-        return self._memory[1 : 1 + length].decode() if length else _NONE
+        return self._memory[1 : 1 + length].decode() if length else NOTHING
 
     def close(self) -> None:
         """Let go of the memory in this process."""

@@ -9,6 +9,7 @@ import threading
 import time
 import weakref
 from collections.abc import Callable, Iterable, Sequence
+from contextlib import suppress
 from typing import Any, TypeVar
 
 from redis.exceptions import RedisError
@@ -222,6 +223,19 @@ class QueueClient:
         if os.getpid() == self._pid:
             waiting = list(futures)
             self._sender.do_later(lambda: self.cancel_futures(waiting))
+
+    def drop_futures(self, futures: Sequence[ClusterFuture[Any]]) -> None:
+        """Cancel the futures, and end the tasks of those that a worker has begun.
+
+        Does not wait for that: it takes the workers about a second, and a future whose task
+        was ended fails with ``CancelledError``.
+        """
+        self.cancel_futures(futures)
+        begun = [future.task_id for future in futures if not future.done()]
+        if begun:
+            # Where the server is gone, so is the task, and the collector fails the futures.
+            with suppress(RedisError, OSError):
+                self._queue.drop(begun)
 
     def open_futures(self, group: object) -> list[ClusterFuture[Any]]:
         """Return the futures of a group that are not done, and were made in this process."""

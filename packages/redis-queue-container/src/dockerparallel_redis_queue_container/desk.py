@@ -8,17 +8,24 @@ what is finished, fetches the next task before it is needed, and gives back what
 from __future__ import annotations
 
 import logging
+import os
+import signal
 import threading
 import time
 from collections import deque
+from concurrent.futures import CancelledError
 from contextlib import suppress
 
 from redis.exceptions import RedisError
 
+from dockerparallel_redis_queue_container import outcomes
 from dockerparallel_redis_queue_container.begun_marker import BegunMarker
 from dockerparallel_redis_queue_container.pace import Pace
 from dockerparallel_redis_queue_container.records import Claim, record_of
 from dockerparallel_redis_queue_container.task_queue import STALE_MILLISECONDS, TaskQueue
+
+BREAK_OFF = signal.SIGUSR1
+"""What the helper sends to its own process where the task that runs is to be broken off."""
 
 _BLOCK_SECONDS = 1.0
 _SPARE_BLOCK_SECONDS = 0.025
@@ -26,6 +33,9 @@ _TICK = 0.01
 _TICKS_TO_REST = 50
 _STALE = STALE_MILLISECONDS / 1000
 _LAST_WORD_SECONDS = 1.0
+_DROPPED_SECONDS = 1.0
+
+_DROPPED_MESSAGE = "The client has dropped the task, so the worker has broken it off."
 
 _log = logging.getLogger(__name__)
 
@@ -56,6 +66,8 @@ class Desk:
         self._running = ""
         self._begun = 0.0
         self._last_talk = 0.0
+        self._last_look = 0.0
+        self._dropped = ""
         self._wake = threading.Event()
         self._resting = True
 
@@ -114,8 +126,16 @@ class Desk:
                         self._waiting.append(claim)
                         self._last_talk = time.monotonic()
 
+    @property
+    def runs_dropped_task(self) -> bool:
+        """Whether the task that runs is one whose client has dropped it."""
+        return bool(self._running) and self._running == self._dropped
+
     def leave(self) -> None:
         """Hand in what is finished, and be idle no more, if the server takes it within a moment."""
+        if self.runs_dropped_task:
+            # It has its outcome, and its end is no death.
+            self._marker.end()
         if self._talk.acquire(timeout=_LAST_WORD_SECONDS):
             try:
                 # What is not handed in will run again, elsewhere.
@@ -154,6 +174,9 @@ class Desk:
         age = now - self._begun
         if self._pace.too_long(age) or now - self._last_talk > _TICK:
             self._give_back(0 if self._pace.too_long(age) else self._pace.portion, age)
+        if age > _DROPPED_SECONDS and now - self._last_look > _DROPPED_SECONDS:
+            self._last_look = now
+            self._look_for_drop(self._running)
         ahead = self._pace.ahead if not self._waiting and not self._pace.too_long(age) else 0
         if not self._talk.acquire(blocking=False):
             return
@@ -162,6 +185,18 @@ class Desk:
                 self._ask(ahead)
         finally:
             self._talk.release()
+
+    def _look_for_drop(self, task_id: str) -> None:
+        """Break the task off where its client has dropped it."""
+        if not task_id or not self._queue.is_dropped(task_id):
+            return
+        with self._talk:
+            # First its outcome, so that nobody runs it again.
+            record = record_of(task_id, outcomes.failure(CancelledError(_DROPPED_MESSAGE)))
+            self._queue.claim(self._worker_id, [record], most=0)
+        with self._hand:
+            self._dropped = task_id
+        os.kill(os.getpid(), BREAK_OFF)
 
     def _give_back(self, keep: int, age: float) -> None:
         if len(self._waiting) <= keep:

@@ -19,6 +19,7 @@ would catch::
     |       +-- QueueTimeoutError    TimeoutError
     +-- CodeShippingError            ValueError
     +-- ModuleNotOnWorkerError       ModuleNotFoundError
+    +-- TaskPicklingError            pickle.PicklingError, TypeError
     +-- ResultError                  pickle.PicklingError
     +-- RemoteTaskError              RuntimeError
     +-- WorkerDiedError              concurrent.futures.BrokenExecutor
@@ -56,6 +57,7 @@ __all__ = [
     "ResultError",
     "ServerBinaryNotFoundError",
     "SettingsError",
+    "TaskPicklingError",
     "WorkerDiedError",
     "WorkerStartError",
     "WrongPasswordError",
@@ -116,6 +118,13 @@ class CodeShippingError(DockerParallelError, ValueError):
 
 class ModuleNotOnWorkerError(DockerParallelError, ModuleNotFoundError):
     """A task needs a module that the worker cannot import and that is not shipped."""
+
+
+class TaskPicklingError(DockerParallelError, pickle.PicklingError, TypeError):
+    """A batch of joblib's cannot be pickled; its cause is what pickling it raised.
+
+    A ``PicklingError``, as joblib's own backends raise, and a ``TypeError``, as pickle mostly does.
+    """
 
 
 class ResultError(DockerParallelError, pickle.PicklingError):

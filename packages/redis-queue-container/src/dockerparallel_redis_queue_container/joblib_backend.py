@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import threading
+import weakref
 from collections.abc import Callable
 from concurrent.futures import Future
 from typing import TYPE_CHECKING, Any
@@ -13,11 +15,15 @@ from joblib.parallel import (
     SequentialBackend,
 )
 
+from dockerparallel_redis_queue_container.batch_setup import BatchSetup
 from dockerparallel_redis_queue_container.client import QueueClient
+from dockerparallel_redis_queue_container.joblib_options import check_options
+from dockerparallel_redis_queue_container.turnstile import Turnstile
 
 BACKEND_NAME = "redis-queue"
 _FAR_TOO_SHORT = 20
 _GROWTH = 16
+_MOST_CALLS = 4096
 
 if TYPE_CHECKING:
     _Backend = ParallelBackendBase[Any]
@@ -27,7 +33,10 @@ else:
 
 
 class RedisQueueBackend(AutoBatchingMixin, _Backend):
-    """Sends joblib's batches to the workers. Made by joblib, for each ``Parallel`` object.
+    """Sends joblib's batches to the workers.
+
+    Made by joblib, for each ``Parallel`` object or for a ``parallel_config`` block; then several
+    ``Parallel`` objects use it, also at the same time.
 
     Parameters
     ----------
@@ -35,11 +44,23 @@ class RedisQueueBackend(AutoBatchingMixin, _Backend):
         The connection to the queue.
     worker_number
         Returns how many workers the cluster is to have now.
-    nesting_level, inner_max_num_threads, **backend_kwargs
-        As joblib passes them.
+    nesting_level
+        As joblib passes it.
+    inner_max_num_threads
+        How many threads each batch may use in BLAS and OpenMP libraries; by default what the worker
+        was started with.
+    **backend_kwargs
+        ``initializer`` and ``initargs``: a function that each worker calls before its first
+        batch, and its arguments. ``idle_worker_timeout``: taken and ignored.
+
+    Raises
+    ------
+    InvalidTypeError, InvalidValueError
+        An option is unknown, or has a value that cannot be used.
     """
 
     supports_retrieve_callback = True
+    supports_inner_max_num_threads = True
     supports_sharedmem = False
     uses_threads = False
     default_n_jobs = -1
@@ -52,15 +73,19 @@ class RedisQueueBackend(AutoBatchingMixin, _Backend):
         inner_max_num_threads: int | None = None,
         **backend_kwargs: Any,
     ) -> None:
-        super().__init__(
-            nesting_level=nesting_level,
-            inner_max_num_threads=inner_max_num_threads,
-            **backend_kwargs,
-        )
+        check_options(backend_kwargs)
+        super().__init__(nesting_level=nesting_level, inner_max_num_threads=inner_max_num_threads)
+        # joblib before 1.5 does not keep them.
+        self.backend_kwargs = backend_kwargs
         self.parallel: Any = None
-        self._client = client
+        self.client = client
         self._worker_number = worker_number
-        self._group = object()
+        # Re-entrant: garbage collection may drop a generator, which aborts its call, in our midst.
+        self._lock = threading.RLock()
+        self._turnstiles: weakref.WeakKeyDictionary[Any, Turnstile] = weakref.WeakKeyDictionary()
+        # Stands for the workers in what joblib's own tests ask of a backend of processes: it is
+        # there while the backend can be used, and another one after an abort.
+        self._workers: object | None = None
 
     def effective_n_jobs(self, n_jobs: int | None) -> int:
         """Return how many batches are to run at once.
@@ -73,16 +98,12 @@ class RedisQueueBackend(AutoBatchingMixin, _Backend):
         ValueError
             ``n_jobs`` is 0.
         """
-        if n_jobs == 0:
-            raise ValueError("n_jobs == 0 in Parallel has no meaning")
-        if n_jobs is None:
-            n_jobs = -1
-        if n_jobs > 0:
-            return n_jobs
-        jobs = max(1, self._worker_number() + 1 + n_jobs)
+        jobs = self._jobs(n_jobs)
+        if self._workers is None or (n_jobs is not None and n_jobs > 0):
+            return jobs
         # joblib runs a call with one job in this process. Who asked for all workers of a cluster
         # that has one means that worker, so a `Parallel` object is told two: one waits in line.
-        return max(jobs, 2) if self.parallel is not None else jobs
+        return max(jobs, 2)
 
     def configure(
         self,
@@ -90,16 +111,46 @@ class RedisQueueBackend(AutoBatchingMixin, _Backend):
         parallel: Any = None,
         prefer: str | None = None,
         require: str | None = None,
-        **_options: Any,
+        **options: Any,
     ) -> int:
         """Prepare for the calls of one ``Parallel`` object; returns the number of jobs.
 
-        Options for memory maps do not apply, since workers may be on other machines.
+        Options for memory maps do not apply, since workers may be on other machines. Fewer jobs
+        than the cluster has workers are a limit: no more batches are in the queue at once.
+
+        Raises
+        ------
+        InvalidTypeError, InvalidValueError
+            As the class does.
+        TaskPicklingError
+            The ``initializer`` or its arguments cannot be pickled.
         """
+        check_options(options)
         if n_jobs == 1:
             raise FallbackToBackend(SequentialBackend(nesting_level=self.nesting_level))
-        self.parallel = parallel
+        jobs = self._jobs(n_jobs)
+        setup = BatchSetup.of(self.inner_max_num_threads, self.backend_kwargs | options)
+        limit = jobs if jobs < self._worker_number() else None
+        with self._lock:
+            self.parallel = parallel
+            self._turnstiles[parallel] = Turnstile(self.client, setup, limit)
+            self._workers = self._workers or object()
         return self.effective_n_jobs(n_jobs)
+
+    def start_call(self) -> None:
+        """Drop the batches that joblib has kept of a call that failed.
+
+        It would take them for batches of the call that starts now, and mix up the results.
+        """
+        with self._lock:
+            calls = list(self._turnstiles)
+        for parallel in calls:
+            kept = getattr(parallel, "_ready_batches", None)
+            if kept is None or kept.empty():
+                continue
+            with parallel._lock:  # noqa: SLF001  # joblib has no other way
+                if parallel.n_dispatched_tasks == 0:
+                    kept.queue.clear()
 
     def submit(
         self, func: Callable[[], Any], callback: Callable[[Any], None] | None = None
@@ -107,18 +158,17 @@ class RedisQueueBackend(AutoBatchingMixin, _Backend):
         """Send one batch; ``callback`` gets the future when it is done.
 
         Never raises: joblib calls it from its callbacks too, where an exception would be lost
-        and the call would wait for ever.
+        and the call would wait for ever. What cannot be pickled is a `TaskPicklingError` in the
+        future.
         """
-        future: Future[Any]
-        try:
-            future = self._client.submit_call(func, (), {}, self._group, wait=False)
-        except Exception as error:  # noqa: BLE001  # see below
-            # It belongs to the batch, and reaches the caller as the batch's outcome.
-            future = Future()
-            future.set_exception(error)
-        if callback is not None:
-            future.add_done_callback(callback)
-        return future
+        parallel = getattr(callback, "parallel", self)
+        turnstile = self._turnstiles.get(parallel)
+        if turnstile is None:
+            with self._lock:
+                setup = BatchSetup.of(self.inner_max_num_threads, self.backend_kwargs)
+                turnstile = Turnstile(self.client, setup, None)
+                turnstile = self._turnstiles.setdefault(parallel, turnstile)
+        return turnstile.submit(func, callback)
 
     def apply_async(
         self, func: Callable[[], Any], callback: Callable[[Any], None] | None = None
@@ -131,13 +181,18 @@ class RedisQueueBackend(AutoBatchingMixin, _Backend):
 
         joblib doubles the size of batches that are too short, and each step costs round trips.
         While a batch takes less than a twentieth of what it should, it grows at once to sixteen
-        times its size, which is then still short.
+        times its size, which is then still short. It has 4096 calls at most, more of which would
+        gain nothing, so that a generator's calls and results are never all in memory at once.
         """
         state: Any = self
         duration, size = state._smoothed_batch_duration, state._effective_batch_size  # noqa: SLF001  # joblib has no other way
+        if 0 < duration < self.MIN_IDEAL_BATCH_DURATION and size >= _MOST_CALLS:
+            return int(size)
         wanted = int(super().compute_batch_size())
         if wanted == 2 * size and duration < self.MIN_IDEAL_BATCH_DURATION / _FAR_TOO_SHORT:
-            wanted = state._effective_batch_size = _GROWTH * size  # noqa: SLF001  # joblib has no other way
+            wanted = _GROWTH * size
+        if wanted != size:
+            wanted = state._effective_batch_size = min(wanted, _MOST_CALLS)  # noqa: SLF001  # joblib has no other way
         return wanted
 
     def retrieve_result_callback(self, out: Any) -> Any:
@@ -145,17 +200,51 @@ class RedisQueueBackend(AutoBatchingMixin, _Backend):
         return out.result()
 
     def abort_everything(self, ensure_ready: bool = True) -> None:
-        """Cancel the batches that no worker has begun; the backend can be used again."""
-        self._client.cancel_futures(self._client.open_futures(self._group))
+        """Cancel the batches of a call that no worker has begun; other calls go on.
+
+        The backend can be used again, also where ``ensure_ready`` is false.
+        """
+        with self._lock:
+            # joblib does not say which of the calls it aborts, but marks it before.
+            aborted = [
+                turnstile
+                for parallel, turnstile in self._turnstiles.items()
+                if getattr(parallel, "_aborting", True)
+            ]
+            self._workers = object() if ensure_ready else None
+        for turnstile in aborted:
+            turnstile.cancel()
 
     def terminate(self) -> None:
         """Forget what was learnt of batch sizes; connection and workers serve the next call."""
+        self._workers = None
         self.reset_batch_stats()
 
-    def get_nested_backend(self) -> tuple[SequentialBackend[Any], None]:
-        """Return the backend for a ``Parallel`` inside a task: sequential.
+    # -----------------------------------------------------------------------------------------
 
-        A worker has its share of the machine, and other workers have theirs.
-        """
-        level = (self.nesting_level or 0) + 1
-        return SequentialBackend(nesting_level=level), None
+    def _jobs(self, n_jobs: int | None) -> int:
+        if n_jobs == 0:
+            raise ValueError("n_jobs == 0 in Parallel has no meaning")
+        if n_jobs is None:
+            n_jobs = -1
+        return n_jobs if n_jobs > 0 else max(1, self._worker_number() + 1 + n_jobs)
+
+
+def backend_class(client: QueueClient, worker_number: Callable[[], int]) -> type[RedisQueueBackend]:
+    """Make the backend class of one cluster, for `joblib.register_parallel_backend`.
+
+    A class, and not any callable, since libraries compare the type of an active backend with what
+    is registered.
+    """
+
+    class Registered(RedisQueueBackend):
+        __doc__ = RedisQueueBackend.__doc__
+
+        def __init__(self, **options: Any) -> None:
+            super().__init__(client, worker_number, **options)
+
+    setattr(Registered, "client", client)  # noqa: B010  # an annotation knows it of objects only
+    # joblib shows it in its messages.
+    Registered.__name__ = Registered.__qualname__ = RedisQueueBackend.__name__
+    Registered.__module__ = RedisQueueBackend.__module__
+    return Registered

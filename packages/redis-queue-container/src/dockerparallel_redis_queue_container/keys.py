@@ -14,6 +14,7 @@ key                           type    content
 ``needs``                     hash    task id -> names of its blobs, with spaces between
 ``blob:<name>``               string  a large part of tasks, sent once for all that share it
 ``uses``                      hash    name of a blob -> number of tasks that need it
+``dropped:<task id>``         string  there for a minute where nobody wants a begun task any more
 ``idle``                      zset    worker id -> when it last asked for work
 ``inbox:<worker>``            list    what an idle worker was given: wakes it
 ``spare``                     zset    worker that holds more than it runs -> when it last claimed

@@ -15,7 +15,11 @@ import joblib.parallel
 
 from dockerparallel.errors import BackendError
 from dockerparallel_redis_queue_container.client import QueueClient
-from dockerparallel_redis_queue_container.joblib_backend import BACKEND_NAME, RedisQueueBackend
+from dockerparallel_redis_queue_container.joblib_backend import (
+    BACKEND_NAME,
+    RedisQueueBackend,
+    backend_class,
+)
 
 if TYPE_CHECKING:
     from dockerparallel.config import CloudConfig
@@ -24,14 +28,11 @@ if TYPE_CHECKING:
 
 @dataclass
 class _Registration:
-    """A cluster that is, or may be again, joblib's default; made into backends by joblib."""
+    """A cluster that is, or may be again, joblib's default."""
 
     client: QueueClient
-    config: CloudConfig
+    backend: type[RedisQueueBackend]
     default_before: str
-
-    def __call__(self, **options: Any) -> RedisQueueBackend:
-        return RedisQueueBackend(self.client, lambda: self.config.expected_worker_number, **options)
 
 
 # Its published types know only joblib's own backend classes, and not that any factory will do.
@@ -86,9 +87,9 @@ def make_default(state: ClusterState, client: QueueClient) -> None:
     with _lock:
         if any(registration.client is client for registration in _registrations):
             return
-        registration = _Registration(client, state.config, _joblib.DEFAULT_BACKEND)
-        _registrations.append(registration)
-        _joblib.register_parallel_backend(BACKEND_NAME, registration, make_default=True)
+        backend = _backend_of(client, state.config)
+        _registrations.append(_Registration(client, backend, _joblib.DEFAULT_BACKEND))
+        _joblib.register_parallel_backend(BACKEND_NAME, backend, make_default=True)
 
 
 def drop(state: ClusterState) -> None:
@@ -124,14 +125,18 @@ def _withdraw(client: QueueClient) -> None:
                 above.default_before = registration.default_before
             return
         backends = _joblib.BACKENDS
-        if backends.get(BACKEND_NAME) is not registration:
+        if backends.get(BACKEND_NAME) is not registration.backend:
             # Somebody has registered another backend under our name: it is theirs now.
             return
         ours_is_default = _joblib.DEFAULT_BACKEND == BACKEND_NAME
-        backends[BACKEND_NAME] = _registrations[-1] if _registrations else _no_cluster
+        backends[BACKEND_NAME] = _registrations[-1].backend if _registrations else _no_cluster
         before = registration.default_before
         if ours_is_default and before in backends:
             _joblib.register_parallel_backend(before, backends[before], make_default=True)
+
+
+def _backend_of(client: QueueClient, config: CloudConfig) -> type[RedisQueueBackend]:
+    return backend_class(client, lambda: config.expected_worker_number)
 
 
 def _no_cluster(**_options: Any) -> RedisQueueBackend:

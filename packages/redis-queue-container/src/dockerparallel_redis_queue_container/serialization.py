@@ -291,6 +291,9 @@ class _ShippingPickler(cloudpickle.CloudPickler):  # type: ignore[misc]  # it ha
         else:
             # An instance's class is pickled with it, unless it stands for a global by its name.
             name = kind.__module__
+            if name == "numpy" and kind.__name__ == "memmap":
+                # The worker has no such file: it gets an array, once for all tasks that share it.
+                return sys.modules[name].asarray(obj).__reduce_ex__(PICKLE_PROTOCOL)
         shipped = self._shipment.prepare(name)
         reduced = super().reducer_override(obj)
         if shipped and reduced is NotImplemented:

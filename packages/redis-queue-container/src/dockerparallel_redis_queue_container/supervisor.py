@@ -22,7 +22,7 @@ from redis.exceptions import RedisError
 
 from dockerparallel import Endpoint
 from dockerparallel_redis_queue_container import outcomes, packages, privileges
-from dockerparallel_redis_queue_container.begun_marker import BegunMarker
+from dockerparallel_redis_queue_container.begun_marker import NOTHING, BegunMarker
 from dockerparallel_redis_queue_container.children import (
     Child,
     dead_processes,
@@ -203,10 +203,11 @@ class Supervisor:
                 self._failed_starts = 0
             code = os.waitstatus_to_exitcode(status)
             limit = self._memory.exceeded_limit() if code == -signal.SIGKILL else None
+            left = code == 0 and child.marker.running() == NOTHING
             report = child.log_tail.crash_report().decode("utf-8", "replace").strip()
-            self._bury(child, code, limit, blame=not self._stopping)
+            self._bury(child, code, limit, blame=not (self._stopping or left))
             child.close()
-            if self._stopping:
+            if self._stopping or left:
                 continue
             how = ending(code, limit)
             if report:

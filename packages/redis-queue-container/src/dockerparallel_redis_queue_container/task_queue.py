@@ -51,6 +51,7 @@ BLOB_SECONDS = 600
 """How long a blob is kept that no task needs yet."""
 
 _SIGNAL_SECONDS = 5
+_DROPPED_SECONDS = 60
 _MOST_BYTES = 16 * 1024 * 1024
 _DIGESTS = {text: hashlib.sha1(text.encode()).hexdigest() for text in scripts.ALL_SCRIPTS}  # noqa: S324  # Redis names scripts by SHA-1
 
@@ -150,6 +151,17 @@ class TaskQueue:
         if not task_ids:
             return []
         return [Cancelled(code) for code in self.script(scripts.CANCEL, token, *task_ids)]
+
+    def drop(self, task_ids: Iterable[str]) -> None:
+        """Tell the workers that nobody wants these tasks any more, though they have begun."""
+        with self.connection.pipeline(transaction=False) as pipeline:
+            for task_id in task_ids:
+                pipeline.set(self.key(f"dropped:{task_id}"), "", ex=_DROPPED_SECONDS)
+            pipeline.execute()
+
+    def is_dropped(self, task_id: str) -> bool:
+        """Tell whether the client of a task that runs has dropped it."""
+        return bool(self.command("EXISTS", self.key(f"dropped:{task_id}")))
 
     def is_running(self, task_id: str) -> bool:
         """Tell whether a worker runs the task, or has run it and has not handed it in."""

@@ -22,7 +22,7 @@ from dockerparallel_redis_queue_container import outcomes
 from dockerparallel_redis_queue_container.begun_marker import BegunMarker
 from dockerparallel_redis_queue_container.blob_link import BlobLink
 from dockerparallel_redis_queue_container.connection import connect
-from dockerparallel_redis_queue_container.desk import Desk
+from dockerparallel_redis_queue_container.desk import BREAK_OFF, Desk
 from dockerparallel_redis_queue_container.errors import ResultError
 from dockerparallel_redis_queue_container.log_tail import LogTail
 from dockerparallel_redis_queue_container.logs import configure_logging
@@ -46,7 +46,7 @@ _log = logging.getLogger(__name__)
 
 
 class Stopping(BaseException):
-    """Raised in the main thread by SIGTERM, so that the ``finally`` blocks of a task run."""
+    """Raised in the main thread by a signal, so that the ``finally`` blocks of a task run."""
 
 
 @dataclass(frozen=True)
@@ -88,6 +88,8 @@ def run_worker(start: WorkerStart, settings: WorkerSettings) -> int:
     signal.signal(signal.SIGTERM, stop.on_signal)
     signal.pthread_sigmask(signal.SIG_UNBLOCK, SUPERVISED_SIGNALS)
     threading.Thread(target=_end_with_supervisor, args=(start.link,), daemon=True).start()
+    # Processes that a task forks are ended by whom they belong to, as they would be elsewhere.
+    os.register_at_fork(after_in_child=_restore_signals)
     # Tasks that name our backend themselves must not wait for workers that wait for them.
     joblib.register_parallel_backend("redis-queue", SequentialBackend)
     endpoint = Endpoint(settings.host, settings.port)
@@ -98,12 +100,12 @@ def run_worker(start: WorkerStart, settings: WorkerSettings) -> int:
     try:
         _work(start, queue, loader, stop)
     except Stopping:
-        _log.info("Ended by SIGTERM")
+        _log.info("Ended by a signal")
     return 0
 
 
 class _StopSwitch:
-    """Remembers SIGTERM, also where a task has swallowed the exception."""
+    """Remembers that the worker is to end, also where a task has swallowed the exception."""
 
     def __init__(self) -> None:
         self.thrown = False
@@ -115,9 +117,20 @@ class _StopSwitch:
         self.thrown = True
         raise Stopping
 
+    def break_off(self, desk: Desk) -> None:
+        """End the worker with a task that was dropped; the task may just have ended by itself.
+
+        A task that is broken off anywhere may leave anything behind, so another worker starts.
+        """
+        if desk.runs_dropped_task and not self.thrown:
+            _log.info("The client has dropped the task, and this worker ends with it")
+            self.thrown = True
+            raise Stopping
+
 
 def _work(start: WorkerStart, queue: TaskQueue, loader: TaskLoader, stop: _StopSwitch) -> None:
     desk = Desk(queue, start.worker_id, start.marker)
+    signal.signal(BREAK_OFF, lambda _number, _frame: stop.break_off(desk))
     desk.start()
     _get_ready(start, queue, stop)
     silent = False
@@ -178,6 +191,12 @@ def _run(claim: Claim, loader: TaskLoader) -> bytes:
     for stream in (sys.stdout, sys.stderr):
         stream.flush()
     return outcome
+
+
+def _restore_signals() -> None:
+    signal.signal(signal.SIGINT, signal.default_int_handler)
+    for number in (signal.SIGTERM, BREAK_OFF):
+        signal.signal(number, signal.SIG_DFL)
 
 
 def _end_with_supervisor(link: socket.socket) -> None:
