@@ -135,6 +135,7 @@ class Server:
     port: int = field(default_factory=free_port)
     password: str = field(default_factory=lambda: secrets.token_hex(8))
     program: Program | None = None
+    environment: dict[str, str] = field(default_factory=dict)
 
     @property
     def endpoint(self) -> Endpoint:
@@ -145,6 +146,7 @@ class Server:
             settings.PASSWORD: self.password,
             settings.PORT: str(self.port),
             "DOCKERPARALLEL_BIND_ADDRESS": "127.0.0.1",
+            **self.environment,
         }
         self.program = start_program("server", self.folder / "server.log", environment, self.folder)
         with self.connect() as connection:
@@ -178,9 +180,19 @@ class Site:
     def queue(self) -> TaskQueue:
         return TaskQueue(self.connection, self.name, self.settings)
 
-    def client(self, server_timeout: float = 5.0) -> QueueClient:
+    def client(
+        self,
+        server_timeout: float = 5.0,
+        memory_timeout: float = 120.0,
+        endpoint: Endpoint | None = None,
+    ) -> QueueClient:
         client = QueueClient(
-            self.server.endpoint, self.server.password, self.name, self.settings, server_timeout
+            endpoint or self.server.endpoint,
+            self.server.password,
+            self.name,
+            self.settings,
+            server_timeout,
+            memory_timeout,
         )
         self.clients.append(client)
         return client

@@ -65,10 +65,11 @@ def test_cancelling_a_held_task_asks_again_until_it_is_given_back(
 
 
 def test_a_lost_reply_of_a_cancellation_loses_no_future(
-    single: ClusterExecutor, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    single: ClusterExecutor, site: Site, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     running = busy(single, tmp_path)
     waiting = single.submit(abs, -1)
+    until(lambda: site.queue().numbers().waiting == 1, "the task to be sent")
     ask = TaskQueue.try_cancel
     lost: list[list[Cancelled]] = []
 

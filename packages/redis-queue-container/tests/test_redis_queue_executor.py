@@ -317,7 +317,7 @@ def test_a_full_server_tells_the_submitter_and_loses_nothing(
     site = Site(own_server, tmp_path)
     try:
         site.start_workers(1)
-        executor = ClusterExecutor(site.client(server_timeout=20))
+        executor = ClusterExecutor(site.client(server_timeout=20, memory_timeout=0.2))
         running = busy(executor, tmp_path)
         waiting = executor.submit(abs, -1)
         site.connection.config_set("maxmemory", 1)

@@ -44,7 +44,7 @@ port, name, gate = int(sys.argv[1]), sys.argv[2], sys.argv[3]
 settings = QueueSettings.from_environment(os.environ)
 client = QueueClient(
     Endpoint("127.0.0.1", port), os.environ["SECRET"], name, settings, 5.0,
-    JobRequest("nightly", "create"),
+    job=JobRequest("nightly", "create"),
 )
 executor = ClusterExecutor(client)
 futures = [executor.submit(task, number, gate) for number in range(100)]
@@ -181,6 +181,7 @@ def test_cancelled_tasks_are_not_waited_for(cluster: DockerCluster, tmp_path: Pa
     executor.submit(wait_for, gate)
     until(begun.exists, "the first task")
     last = executor.submit(square, 3)
+    until(lambda: cluster.worker_container.stats()["submitted"] == 3, "it to be submitted")
     until(last.cancel, "the cancellation")
     assert last.cancelled()
     gate.touch()

@@ -246,13 +246,13 @@ def test_an_iterator_may_be_dropped_while_its_thread_submits(
     lost: list[Any] = [executor.map(abs, range(100))]
     assert next(lost[0]) == 0
     connection: Any = client.queue._line._connection
-    send: Any = connection.send_command
+    send: Any = connection.send_packed_command
 
     def dropping(*parts: Any) -> None:
         lost.clear()
         send(*parts)
 
-    monkeypatch.setattr(connection, "send_command", dropping)
+    monkeypatch.setattr(connection, "send_packed_command", dropping)
     done = threading.Event()
 
     def use() -> None:

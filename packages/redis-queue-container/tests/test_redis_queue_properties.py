@@ -6,6 +6,7 @@ import itertools
 from typing import Any
 
 import pytest
+import redis
 from hypothesis import HealthCheck, Phase, settings
 from hypothesis import strategies as st
 from hypothesis.stateful import (
@@ -41,7 +42,7 @@ class Queue(RuleBasedStateMachine):
         self.site.environment[queue_settings.MAX_ATTEMPTS] = "1000000"
         self.queue: TaskQueue = self.site.queue()
         self.queue.announce_client(CLIENT)
-        self.submissions = itertools.count(1)
+        self.full = False
         self.last: tuple[int, list[Task]] = (0, [])
         self.sent: set[str] = set()
         self.cancelled: set[str] = set()
@@ -55,7 +56,12 @@ class Queue(RuleBasedStateMachine):
     @rule(count=st.integers(1, 6), again=st.booleans())
     def submit(self, count: int, again: bool) -> None:
         tasks = [Task(f"{CLIENT}.{next(Queue.number)}", b"payload") for _ in range(count)]
-        self.last = (next(self.submissions), tasks)
+        if self.full:
+            # Nothing was done, so the number is free.
+            with pytest.raises(redis.OutOfMemoryError):
+                self.queue.submit(CLIENT, self.last[0] + 1, tasks)
+            return
+        self.last = (self.last[0] + 1, tasks)
         for _ in range(1 + again):
             assert self.queue.submit(CLIENT, *self.last)
         self.sent.update(task.task_id for task in tasks)
@@ -106,12 +112,34 @@ class Queue(RuleBasedStateMachine):
         self.queue.bury(worker, b"Edied", blame=blame, ran=ran)
         self.held[worker] = []
 
+    @rule(full=st.booleans())
+    def change_memory(self, full: bool) -> None:
+        """Make the memory of the server too small for anything, or large enough."""
+        self.full = full
+        self.site.connection.config_set("maxmemory", int(full))
+
+    @rule()
+    def be_away(self) -> None:
+        """Be a server that nobody reached for longer than all leases."""
+        seconds, _ = self.site.connection.time()
+        prefix = f"dp:{{{self.site.name}}}:"
+        if not self.has("reaped"):
+            return
+        self.site.connection.config_set("maxmemory", 0)
+        self.site.connection.set(prefix + "reaped", 1000 * seconds - 3_600_000)
+        for worker in self.held:
+            self.site.connection.zadd(prefix + "leases", {worker: 1000 * seconds - 1}, xx=True)
+        self.change_memory(self.full)
+        assert self.queue.reap(b"Edied") == 0
+
     @rule(worker=WORKERS)
     def be_taken_for_dead(self, worker: str) -> None:
         """End its lease; it does not know, and goes on with what it holds."""
         seconds, _ = self.site.connection.time()
         leases = f"dp:{{{self.site.name}}}:leases"
+        self.site.connection.config_set("maxmemory", 0)
         self.site.connection.zadd(leases, {worker: 1000 * seconds - 1}, xx=True)
+        self.change_memory(self.full)
         self.queue.reap(b"Edied")
 
     @rule()
@@ -160,6 +188,7 @@ class Queue(RuleBasedStateMachine):
         """Let one worker do what is left: then each task has its result, and nothing is left."""
         if not hasattr(self, "site"):
             return
+        self.change_memory(full=False)
         for worker in ("b", "c"):
             self.queue.bury(worker, b"Edied", blame=False)
         while True:
@@ -172,7 +201,7 @@ class Queue(RuleBasedStateMachine):
         assert self.queue.numbers().sizes == {"waiting": 0, "running": 0}
         assert self.site.counts().get("done", 0) == len(self.results)
         left = self.site.stored() - {"leases", "counts", "done", "client:client", "signal:client"}
-        assert left <= {"idle"}
+        assert left <= {"idle", "reaped"}
         self.queue.forget_client(CLIENT)
         self.queue.close()
         self.site.close()

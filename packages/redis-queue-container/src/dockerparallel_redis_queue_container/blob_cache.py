@@ -2,19 +2,14 @@
 
 from __future__ import annotations
 
-import time
 from collections import OrderedDict
 from collections.abc import Callable
 
-from dockerparallel_redis_queue_container.connection import CONNECTION_FAILURES
 from dockerparallel_redis_queue_container.errors import CodeShippingError
 from dockerparallel_redis_queue_container.large_parts import CHANGEABLE, WHOLE
 
 MOST_BYTES = 256 * 1024 * 1024
 """How much a worker keeps; what one task needs is kept whatever its size."""
-
-_PAUSE = 0.2
-_ATTEMPTS = 50
 
 Value = bytes | bytearray
 
@@ -25,7 +20,8 @@ class BlobCache:
     Parameters
     ----------
     get_blob
-        Gets a blob from the server; ``None`` where the server does not have it.
+        Gets a blob from the server, however long that takes; ``None`` where the server does not
+        have it.
     """
 
     def __init__(self, get_blob: Callable[[str], bytes | None]) -> None:
@@ -39,7 +35,7 @@ class BlobCache:
         Raises
         ------
         CodeShippingError
-            The server does not have it any more, or does not answer.
+            The server does not have it any more.
         """
         if name.startswith(WHOLE):
             # The pickle of one task: no other task has the same.
@@ -60,19 +56,9 @@ class BlobCache:
         self._kept[name] = value
 
     def _fetch(self, name: str) -> bytes:
-        for attempt in range(_ATTEMPTS):
-            try:
-                value = self._get_blob(name)
-            except CONNECTION_FAILURES as error:
-                if attempt == _ATTEMPTS - 1:
-                    raise CodeShippingError(
-                        f"The server does not give a part of this task ({error})."
-                    ) from error
-                time.sleep(_PAUSE)
-                continue
-            if value is not None:
-                return value
-            break
+        value = self._get_blob(name)
+        if value is not None:
+            return value
         raise CodeShippingError(
             f"The server no longer has a part of this task ({name[:12]}), perhaps because it was "
             "restarted, or because the task was given to another worker meanwhile. Submit the "

@@ -12,10 +12,16 @@ import threading
 from dataclasses import dataclass, field
 
 import redis
-from redis.exceptions import AuthenticationError, OutOfMemoryError, ResponseError
+from redis.exceptions import (
+    AuthenticationError,
+    BusyLoadingError,
+    OutOfMemoryError,
+    ResponseError,
+)
 
 from dockerparallel import Endpoint
 from dockerparallel_redis_queue_container.connection import KEEPALIVE
+from dockerparallel_redis_queue_container.hot_line import shut_down, unsent
 from dockerparallel_redis_queue_container.large_parts import Buffer
 
 _LINE_LIMIT = 1024
@@ -40,6 +46,7 @@ class BlobLink:
     password: str = field(repr=False)
     timeout: float
     _socket: socket.socket | None = None
+    _interrupted: bool = False
     _lock: threading.RLock = field(default_factory=threading.RLock)
 
     def put(self, key: str, value: Buffer, seconds: int) -> None:
@@ -61,8 +68,9 @@ class BlobLink:
                 link.sendall(head)
                 link.sendall(value)
                 link.sendall(tail)
+                self._wait_for_answer(link)
                 self._line(link)
-            except OSError:
+            except (OSError, redis.ConnectionError):
                 self._drop()
                 raise
 
@@ -84,9 +92,14 @@ class BlobLink:
                 value = _receive(link, size)
                 _receive(link, 2)
                 return value
-            except (OSError, ValueError):
+            except (OSError, ValueError, redis.ConnectionError):
                 self._drop()
                 raise
+
+    def interrupt(self) -> None:
+        """Fail the command that waits for the server, and all later ones; for any thread."""
+        self._interrupted = True
+        shut_down(self._socket)
 
     def close(self) -> None:
         """Close the connection; idempotent. The next command opens another."""
@@ -96,6 +109,8 @@ class BlobLink:
     # -----------------------------------------------------------------------------------------
 
     def _connected(self) -> socket.socket:
+        if self._interrupted:
+            raise redis.ConnectionError("The connection was given up.")
         if self._socket is None:
             address = (self.endpoint.host, self.endpoint.port)
             link = socket.create_connection(address, timeout=self.timeout)
@@ -112,12 +127,27 @@ class BlobLink:
             self._socket = link
             link.sendall(_command_head(2, "AUTH", self.password))
             self._line(link)
+        if self._interrupted:
+            raise redis.ConnectionError("The connection was given up.")
         return self._socket
 
     def _drop(self) -> None:
         link, self._socket = self._socket, None
         if link is not None:
             link.close()
+
+    def _wait_for_answer(self, link: socket.socket) -> None:
+        """Wait as long as what was sent is still on its way, and then for an answer."""
+        left = None
+        while True:
+            try:
+                link.recv(1, socket.MSG_PEEK)
+            except BlockingIOError:
+                before, left = left, unsent(link)
+                if not left or left == before:
+                    raise
+            else:
+                return
 
     def _line(self, link: socket.socket) -> bytes:
         line = b""
@@ -137,6 +167,9 @@ class BlobLink:
         kind = text.partition(" ")[0]
         if kind == "OOM":
             raise OutOfMemoryError(text)
+        if kind == "LOADING":
+            self._drop()
+            raise BusyLoadingError(text)
         if kind in {"NOAUTH", "WRONGPASS"}:
             self._drop()
             raise AuthenticationError(text)

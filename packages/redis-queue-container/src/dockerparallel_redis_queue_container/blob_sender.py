@@ -57,6 +57,10 @@ class BlobSender:
             self._put = set()
         self._put.update(blobs)
 
+    def interrupt(self) -> None:
+        """Fail what waits for the server; see :meth:`BlobLink.interrupt`."""
+        self._link.interrupt()
+
     def close(self) -> None:
         """Close the connection."""
         self._link.close()

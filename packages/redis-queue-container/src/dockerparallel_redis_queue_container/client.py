@@ -10,6 +10,7 @@ import time
 import weakref
 from collections.abc import Callable, Iterable, Sequence
 from contextlib import suppress
+from functools import partial
 from typing import Any, TypeVar
 
 from redis.exceptions import RedisError
@@ -19,7 +20,7 @@ from dockerparallel_redis_queue_container.blob_sender import BlobSender
 from dockerparallel_redis_queue_container.collector import Collector
 from dockerparallel_redis_queue_container.connection import connect
 from dockerparallel_redis_queue_container.errors import CodeShippingError, JobInUseError
-from dockerparallel_redis_queue_container.farewell import abandon, closed, leave
+from dockerparallel_redis_queue_container.farewell import abandon, closed, interrupt, leave
 from dockerparallel_redis_queue_container.futures import (
     ClusterFuture,
     FutureGroup,
@@ -36,10 +37,11 @@ from dockerparallel_redis_queue_container.task_queue import TaskQueue
 
 Call = tuple[Callable[..., Any], tuple[Any, ...], dict[str, Any]]
 
-_TRANSFER_TIMEOUT = 120.0
 _LEAVE_TIMEOUT = 2.0
 # A caller that comes back sooner has not edited a file meanwhile.
 _QUICK_SECONDS = 100e-6
+# More than the collector's commands block.
+_LEAST_WAIT = 1.5
 _MOST_AT_ONCE = 4 * 1024 * 1024
 _MOST_TASKS_AT_ONCE = 500
 _SLOW_SECONDS = 0.005
@@ -69,6 +71,8 @@ class QueueClient:
         Times and limits of the queue.
     server_timeout
         Seconds without an answer of the server after which the cluster counts as gone.
+    memory_timeout
+        Seconds that a submission waits for room where the memory of the server is full.
     job
         The named job that this client holds; by default none, and its tasks end with it.
 
@@ -87,6 +91,7 @@ class QueueClient:
         job_queue_name: str,
         settings: QueueSettings,
         server_timeout: float,
+        memory_timeout: float = 120.0,
         job: JobRequest | None = None,
     ) -> None:
         self._endpoint = endpoint
@@ -94,6 +99,7 @@ class QueueClient:
         self._job_queue_name = job_queue_name
         self._settings = settings
         self.server_timeout = server_timeout
+        self._memory_timeout = memory_timeout
         self.job = job
         self._last_submit = 0.0
         self.speedometer = Speedometer()
@@ -137,8 +143,10 @@ class QueueClient:
             The cluster is gone, or this client was closed.
         CodeShippingError
             The call, or the code that it needs, is too big to be sent.
+        QueueFullError
+            The memory of the server was full for ``memory_timeout``.
         BackendError
-            The server refused the call, for instance because its memory is full.
+            The server refused the call.
         Exception
             Whatever pickling the call raises.
         """
@@ -203,7 +211,12 @@ class QueueClient:
         if not candidates or os.getpid() != self._pid:
             return
         deadline = time.monotonic() + _DECISION_SECONDS
-        self._sender.drain()
+        withdrawn = self._sender.withdraw([future.task_id for future in candidates])
+        for future in candidates:
+            if future.task_id in withdrawn:
+                future.mark_cancelled()
+                self._futures.pop(future.task_id)
+        candidates = [future for future in candidates if future.task_id not in withdrawn]
         while candidates:
             replies = self._try_cancel([future.task_id for future in candidates])
             undecided = []
@@ -294,6 +307,7 @@ class QueueClient:
         self._sender.close()
         self._collector.close()
         leave(self._leaving, None if broken else task_ids)
+        interrupt(self._queue, self._blobs)
         self._queue.close()
         self._blobs.close()
 
@@ -322,9 +336,9 @@ class QueueClient:
         pid = os.getpid()
         self._session = secrets.token_hex(8)
         self._futures = OpenFutures()
-        # Sending a big payload may take long on a slow network; the collector watches the server.
-        transfer_timeout = max(_TRANSFER_TIMEOUT, self.server_timeout)
-        self._queue = self._new_queue(transfer_timeout)
+        # Early enough for a new connection, where the old one leads nowhere any more.
+        timeout = min(self.server_timeout, max(self.server_timeout / 2, 1.0))
+        self._queue = self._new_queue(timeout)
         self._pickler = TaskPickler(self._put_code)
         first = 0
         if self.job is None:
@@ -333,19 +347,27 @@ class QueueClient:
             first = self.job_book.attach(self.job, self._session)
         self._numbers = itertools.count(first)
         self._leaving = self._inbox_on(self._new_queue(_LEAVE_TIMEOUT))
-        inbox = self._inbox_on(self._new_queue(max(self.server_timeout, 2.0)))
+        inbox = self._inbox_on(self._new_queue(max(self.server_timeout / 2, _LEAST_WAIT)))
         self._mailbox = inbox.mailbox
-        self._sender = Sender(self._queue, self._session, self._futures, self.server_timeout)
-        self._blobs = BlobSender(
-            self._queue, self._sender, self._endpoint, self._password, transfer_timeout
+        sender = self._sender = Sender(
+            self._queue, self._session, self._futures, self.server_timeout, self._memory_timeout
         )
-        self._collector = Collector(inbox.queue, inbox, self._futures, self.server_timeout)
+        self._blobs = BlobSender(self._queue, sender, self._endpoint, self._password, timeout)
+        self._collector = Collector(
+            inbox.queue,
+            inbox,
+            self._futures,
+            self.server_timeout,
+            lambda: sender.submitted,
+            partial(interrupt, self._queue, self._blobs),
+        )
         self.attached_futures: dict[int, ClusterFuture[Any]] = {}
         if self.job is not None:
             numbers = self.job_book.numbers(self.job.name)
             self.attached_futures = {n: self._new_future(None, n) for n in numbers}
         self._collector.start()
-        self._sender.start()
+        sender.collector_thread = self._collector.thread
+        sender.start()
         # Where nobody closes it: a client that is dropped, or the end of the interpreter.
         self._farewell = weakref.finalize(
             self,

@@ -41,22 +41,28 @@ class Collector:
         Where results are delivered.
     server_timeout
         Seconds without an answer of the server after which all open futures fail.
+    submitted
+        Returns the number of the last submission that the server has taken.
+    interrupt
+        Called when the server is gone: ends what other threads still wait for.
     """
 
     queue: TaskQueue
     inbox: Inbox
     futures: OpenFutures
     server_timeout: float
+    submitted: Callable[[], int] = int
+    interrupt: Callable[[], None] = lambda: None
+    thread: threading.Thread | None = None
     _closed: threading.Event = field(default_factory=threading.Event)
     _delivering: threading.RLock = field(default_factory=threading.RLock)
-    _thread: threading.Thread | None = None
 
     def start(self) -> None:
         """Start the thread."""
-        self._thread = threading.Thread(
+        self.thread = threading.Thread(
             target=self._run, name="dockerparallel-collector", daemon=True
         )
-        self._thread.start()
+        self.thread.start()
 
     def close(self) -> None:
         """End the thread when it next wakes, within a second; idempotent, does not wait."""
@@ -64,7 +70,7 @@ class Collector:
 
     def is_own_thread(self) -> bool:
         """Tell whether a callback asks: results do not come before it has returned."""
-        return threading.current_thread() is self._thread
+        return threading.current_thread() is self.thread
 
     def wait_for_callbacks(self) -> None:
         """Return when the callbacks of futures that are done have returned."""
@@ -86,8 +92,11 @@ class Collector:
                     last_look = time.monotonic()
                     if not self._look_after():
                         return
-                arrived = self.inbox.take() or self.inbox.wait(_BLOCK_SECONDS)
+                arrived = self.inbox.take()
                 last_answer = time.monotonic()
+                if not arrived:
+                    arrived = self.inbox.wait(_BLOCK_SECONDS)
+                    last_answer = time.monotonic()
             except (RedisError, OSError) as error:
                 silent = time.monotonic() - last_answer
                 if self._closed.is_set():
@@ -106,7 +115,7 @@ class Collector:
 
     def _look_after(self) -> bool:
         """Do what is due each second; returns ``False`` where the server has lost its data."""
-        if not self.inbox.known():
+        if not self.inbox.known(self.submitted()):
             if not self._closed.is_set():
                 self._fail(self.inbox.lost)
             return False
@@ -123,6 +132,7 @@ class Collector:
     def _fail(self, failure: Callable[[], Exception]) -> None:
         with self._delivering:
             self.futures.fail_all(failure)
+        self.interrupt()
 
 
 def _lost(reason: str, silent: float) -> Callable[[], Exception]:

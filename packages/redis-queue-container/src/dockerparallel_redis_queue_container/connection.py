@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import socket
 import time
-from typing import TYPE_CHECKING
+from collections.abc import Callable
+from typing import TYPE_CHECKING, TypeVar
 
 import redis
 from redis.backoff import NoBackoff
@@ -29,6 +30,8 @@ if TYPE_CHECKING:
 
 CONNECTION_FAILURES = (redis.ConnectionError, redis.TimeoutError, OSError)
 """What a command raises when the server or the way to it is gone; it may be repeated later."""
+
+_T = TypeVar("_T")
 
 _FIRST_PAUSE = 0.01
 _LONGEST_PAUSE = 0.5
@@ -78,6 +81,20 @@ def connect(
         retry=Retry(NoBackoff(), 0),
         protocol=2,
     )
+
+
+def persist(request: Callable[[], _T], pause: float = 0.2) -> _T:
+    """Repeat a request of a task as long as the connection fails; any other failure is raised.
+
+    For workers, so that a task does not fail because the server is away for a while. How long to
+    hope is the supervisor's decision, which ends the worker.
+    """
+    while True:
+        try:
+            return request()
+        except CONNECTION_FAILURES:
+            # The server is away, restarts or loads its data.
+            time.sleep(pause)
 
 
 def wait_for_server(connection: redis.Redis, endpoint: Endpoint, timeout: float) -> None:

@@ -44,6 +44,9 @@ def _command(role: str) -> list[str]:
 class RedisQueueServerContainer(DockerContainer):
     """A password-protected Redis or Valkey server that holds the queue in its memory.
 
+    The variables named in ``settings.py`` under :class:`ServerSettings` may be set in
+    ``environment``: a folder for a queue that outlives the server, and a limit of its memory.
+
     Parameters
     ----------
     image, name, backend, max_worker_num, environment, secrets, command
@@ -167,7 +170,8 @@ class RedisQueueWorkerContainer(DockerContainer):
             for a first worker to be there, where the cluster expects any; later ones only log a
             warning. ``worker_start_timeout`` (600): seconds that it is waited for while the
             provider says that workers initialize. ``server_timeout`` (5): seconds that the server
-            may be silent before all open futures fail.
+            may be silent before all open futures fail. ``memory_timeout`` (120): seconds that a
+            submission waits for results to free memory where that of the server is full.
 
         Raises
         ------
@@ -210,11 +214,15 @@ class RedisQueueWorkerContainer(DockerContainer):
     # What the user sees ----------------------------------------------------------------------
 
     @exported
-    def executor(self, cluster: DockerCluster, job: str | None = None) -> ClusterExecutor:
+    def executor(
+        self, cluster: DockerCluster, job: str | None = None, **options: float
+    ) -> ClusterExecutor:
         """Return a ``concurrent.futures.Executor`` over the workers; it keeps the cluster alive.
 
         Parameters
         ----------
+        cluster
+            The cluster.
         job
             The name of a new job that its tasks are to be. They then go on, and all results stay on
             the server, when this session ends, however it does: any session that is connected to
@@ -222,26 +230,32 @@ class RedisQueueWorkerContainer(DockerContainer):
             :meth:`remove_job`, or until nobody has heard of the job for a day (the variable
             ``DOCKERPARALLEL_RESULT_EXPIRY_SECONDS``). By default there is no job, and results go
             with the session.
+        **options
+            ``timeout``, ``server_timeout`` and ``memory_timeout``, in seconds, as in
+            :meth:`register_parallel_backend`. They count where this makes the connection: all that
+            is open on a cluster uses the same one, but for jobs.
 
         Raises
         ------
         ServerNotRunningError
             No server runs: start the cluster first.
         QueueConnectionError
-            The server does not answer.
+            The server does not answer within ``timeout``.
         JobExistsError
             There is a job of that name.
         InvalidTypeError, InvalidValueError
-            ``job`` cannot be a name.
+            ``job`` cannot be a name, an option is unknown (the message lists them), or no positive
+            number.
         """
+        chosen = RegistrationOptions.parse(options)
         if job is None:
-            return ClusterExecutor(open_client(cluster, RegistrationOptions()), cluster)
+            return ClusterExecutor(open_client(cluster, chosen), cluster)
         request = JobRequest(check_job_name(job), "create")
-        return ClusterExecutor(open_job(cluster, request), cluster)
+        return ClusterExecutor(open_job(cluster, chosen, request), cluster)
 
     @exported
     def attach_job(
-        self, cluster: DockerCluster, job: str, *, take_over: bool = False
+        self, cluster: DockerCluster, job: str, *, take_over: bool = False, **options: float
     ) -> ClusterExecutor:
         """Return an executor that holds a job which another session has begun.
 
@@ -255,6 +269,8 @@ class RedisQueueWorkerContainer(DockerContainer):
         take_over
             Whether to take it from a session that lives and holds it, whose open futures then fail.
             One that has been silent for 30 s need not be asked.
+        **options
+            As in :meth:`executor`; a job has a connection of its own.
 
         Raises
         ------
@@ -266,7 +282,8 @@ class RedisQueueWorkerContainer(DockerContainer):
             As :meth:`executor`.
         """
         request = JobRequest(check_job_name(job), "take over" if take_over else "attach")
-        return ClusterExecutor(open_job(cluster, request), cluster)
+        chosen = RegistrationOptions.parse(options)
+        return ClusterExecutor(open_job(cluster, chosen, request), cluster)
 
     @exported
     def jobs(self, cluster: DockerCluster) -> list[dict[str, Any]]:

@@ -9,6 +9,7 @@ would catch::
     +-- BackendError                 RuntimeError, of the core
     |   +-- PythonVersionError
     |   +-- ProtocolVersionError
+    |   +-- QueueFullError
     |   +-- JobError
     |   |   +-- JobExistsError
     |   |   +-- JobNotFoundError     LookupError
@@ -51,6 +52,7 @@ __all__ = [
     "ProtocolVersionError",
     "PythonVersionError",
     "QueueConnectionError",
+    "QueueFullError",
     "QueueTimeoutError",
     "RemoteTaskError",
     "RemoteTraceback",
@@ -86,6 +88,10 @@ class NotAQueueServerError(QueueConnectionError):
 
 class QueueTimeoutError(QueueConnectionError, TimeoutError):
     """The server of the queue, or an expected worker, did not answer within the time given."""
+
+
+class QueueFullError(BackendError):
+    """The memory of the queue's server stayed full, so it took no more tasks."""
 
 
 class PythonVersionError(BackendError):

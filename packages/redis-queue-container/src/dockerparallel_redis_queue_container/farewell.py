@@ -9,6 +9,7 @@ from contextlib import suppress
 from redis.exceptions import RedisError
 
 from dockerparallel import BrokenClusterError
+from dockerparallel_redis_queue_container.blob_sender import BlobSender
 from dockerparallel_redis_queue_container.collector import Collector
 from dockerparallel_redis_queue_container.futures import OpenFutures, after_exit
 from dockerparallel_redis_queue_container.inbox import Inbox
@@ -34,6 +35,12 @@ def leave(inbox: Inbox, task_ids: Sequence[str] | None) -> None:
         with suppress(RedisError, OSError):
             inbox.leave(task_ids)
     inbox.queue.close()
+
+
+def interrupt(queue: TaskQueue, blobs: BlobSender) -> None:
+    """End what threads of the client still wait for."""
+    queue.interrupt()
+    blobs.interrupt()
 
 
 def abandon(

@@ -22,8 +22,11 @@ class Inbox(Protocol):
     def mailbox(self) -> str:
         """What the ids of the session's tasks begin with."""
 
-    def known(self) -> bool:
-        """Say that the session lives; ``False`` where nothing will come for it any more."""
+    def known(self, submitted: int) -> bool:
+        """Say that the session lives; ``False`` where not all will come that it waits for.
+
+        ``submitted`` is the number of the last submission that the server has taken.
+        """
 
     def lost(self) -> Exception:
         """Return the error of open futures where it is not known any more."""
@@ -51,14 +54,14 @@ class SessionInbox:
         """See :class:`Inbox`."""
         return self.session
 
-    def known(self) -> bool:
+    def known(self, submitted: int) -> bool:
         """See :class:`Inbox`."""
-        return self.queue.client_known(self.session)
+        return self.queue.client_known(self.session, submitted)
 
     def lost(self) -> Exception:
         """See :class:`Inbox`."""
         return BrokenClusterError(
-            "The server of the cluster was restarted or emptied, and has lost the open tasks. Call "
+            "The server of the cluster was restarted or emptied, and has lost open tasks. Call "
             "cluster.register_backend() to go on with it."
         )
 
@@ -92,9 +95,9 @@ class JobInbox:
         """See :class:`Inbox`."""
         return mailbox_of_job(self.job)
 
-    def known(self) -> bool:
+    def known(self, submitted: int) -> bool:
         """See :class:`Inbox`."""
-        return JobBook(self.queue).hold(self.job, self.session)
+        return JobBook(self.queue).hold(self.job, self.session, submitted)
 
     def lost(self) -> Exception:
         """See :class:`Inbox`."""

@@ -7,6 +7,7 @@ and collects from it; ``job:<name>`` says which one. See ``scripts.py`` for the 
 
 from __future__ import annotations
 
+from dockerparallel_redis_queue_container.fault_parts import FULL
 from dockerparallel_redis_queue_container.script_parts import BASE
 
 NOTE_NUMBERS = """
@@ -38,10 +39,12 @@ end
 
 ATTACH = (
     BASE
+    + FULL
     + """
 -- job, session, description of the session, seconds to keep results, ms after which a silent
 -- session holds the job no more, "create", "attach" or "take over"
 -- -> {"held", number of the next task}, or {"exists"}, {"missing"}, {"in use", description, ms}
+full = memory_is_full()
 local job, session, wanted = ARGV[1], ARGV[2], ARGV[6]
 local key, now = p .. 'job:' .. job, now_ms()
 local exists = redis.call('EXISTS', key) == 1
@@ -70,11 +73,15 @@ return {'held', redis.call('HGET', key, 'next')}
 
 HOLD = (
     BASE
+    + FULL
     + """
--- job, session, seconds to keep results -> 1, or 0 where the session does not hold the job any more
+-- job, session, seconds to keep results, number of its last submission
+-- -> 1, or 0 where the session does not hold the job any more, or the server has lost submissions
 local key = p .. 'job:' .. ARGV[1]
+full = memory_is_full()
 if redis.call('HGET', key, 'holder') ~= ARGV[2] then return 0 end
-if redis.call('EXPIRE', p .. 'client:' .. ARGV[2], ARGV[3]) == 0 then return 0 end
+local last = redis.call('GETEX', p .. 'client:' .. ARGV[2], 'EX', ARGV[3])
+if not last or tonumber(last) < tonumber(ARGV[4]) then return 0 end
 redis.call('HSET', key, 'seen', now_ms())
 keep_job(ARGV[1], ARGV[3])
 return 1
@@ -83,9 +90,11 @@ return 1
 
 DETACH = (
     BASE
+    + FULL
     + """
 -- job, session -> 1, or 0 where the session does not hold the job any more
 local key = p .. 'job:' .. ARGV[1]
+full = memory_is_full()
 redis.call('DEL', p .. 'client:' .. ARGV[2])
 if redis.call('HGET', key, 'holder') ~= ARGV[2] then return 0 end
 redis.call('HSET', key, 'holder', '', 'by', '')

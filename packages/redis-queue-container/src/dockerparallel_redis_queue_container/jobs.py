@@ -103,10 +103,13 @@ class JobBook:
         self._check(reply, name)
         return int(reply[1])
 
-    def hold(self, name: str, session: str) -> bool:
-        """Say that the session lives; ``False`` where it does not hold the job any more."""
+    def hold(self, name: str, session: str, submitted: int = 0) -> bool:
+        """Say that the session lives; ``False`` where it does not hold the job any more.
+
+        Also where the server has lost its submission of the number ``submitted``.
+        """
         keep = self.queue.settings.result_expiry
-        return bool(self.queue.script(job_scripts.HOLD, name, session, keep))
+        return bool(self.queue.script(job_scripts.HOLD, name, session, keep, submitted))
 
     def detach(self, name: str, session: str) -> None:
         """Let others have the job, whose tasks go on. Idempotent."""

@@ -29,6 +29,7 @@ key                           type    content
                                       is, when it was last ``seen``
 ``numbers:@<name>``           string  a bit for each number of a task that was submitted to the job
 ``leases``                    zset    worker id -> end of its lease, in ms of the server's clock
+``reaped``                    string  when somebody last looked for leases that are over
 ``workers``                   hash    worker id -> JSON that describes the worker
 ``done``, ``failed``          hash    worker id -> number of tasks
 ``counts``                    hash    totals: ``submitted``, ``done``, ``failed``, ``retried``,

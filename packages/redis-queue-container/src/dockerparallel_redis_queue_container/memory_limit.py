@@ -34,7 +34,7 @@ class MemoryWatch:
             (folder / "memory.events", folder / "memory.max"),
             (one / "memory.oom_control", one / "memory.limit_in_bytes"),
         ]
-        self._kills = self._state()[0]
+        self._kills, self.limit = self._state()
 
     def exceeded_limit(self) -> int | None:
         """Return the limit, in bytes, if the kernel has killed for it since the last call.
@@ -57,6 +57,11 @@ class MemoryWatch:
                 size = int(text) if text.isdecimal() else _NO_LIMIT
                 return int(found[1]), size if size < _NO_LIMIT else None
         return 0, None
+
+
+def memory_limit() -> int | None:
+    """Return the limit of the container's memory, in bytes; ``None`` where none is known."""
+    return MemoryWatch().limit
 
 
 def be_killed_first(process: Path = _PROCESS) -> None:

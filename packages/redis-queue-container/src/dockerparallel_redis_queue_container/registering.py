@@ -42,6 +42,7 @@ class RegistrationOptions:
     worker_timeout: float = 15.0
     worker_start_timeout: float = 600.0
     server_timeout: float = 5.0
+    memory_timeout: float = 120.0
 
     @classmethod
     def parse(cls, options: Mapping[str, Any]) -> Self:
@@ -58,8 +59,8 @@ class RegistrationOptions:
         unknown = sorted(set(options) - set(valid))
         if unknown:
             raise InvalidTypeError(
-                f"register_backend has no option {', '.join(map(repr, unknown))} for the "
-                f"redis-queue backend. Options: {', '.join(valid)}."
+                f"The redis-queue backend has no option {', '.join(map(repr, unknown))}. "
+                f"Options: {', '.join(valid)}."
             )
         return cls(**{name: check_seconds(name, value) for name, value in options.items()})
 
@@ -80,7 +81,9 @@ def open_client(cluster: DockerCluster, options: RegistrationOptions) -> QueueCl
     return registration.keep_client(cluster.state, _new_client(cluster, options, None))
 
 
-def open_job(cluster: DockerCluster, request: JobRequest) -> QueueClient:
+def open_job(
+    cluster: DockerCluster, options: RegistrationOptions, request: JobRequest
+) -> QueueClient:
     """Return a connection of its own that holds a named job; it ends with the cluster's.
 
     Raises
@@ -90,7 +93,7 @@ def open_job(cluster: DockerCluster, request: JobRequest) -> QueueClient:
     JobError
         The job cannot be had.
     """
-    client = _new_client(cluster, RegistrationOptions(), request)
+    client = _new_client(cluster, options, request)
     registration.keep_job(cluster.state, client)
     return client
 
@@ -118,6 +121,7 @@ def _new_client(
             cluster.config.job_queue_name,
             QueueSettings.from_environment(worker_container.full_environment()),
             options.server_timeout,
+            options.memory_timeout,
             job,
         )
     except (RedisError, OSError) as error:

@@ -7,6 +7,8 @@ from __future__ import annotations
 
 BASE = """
 local p = KEYS[1]
+-- Set by the scripts that go on at full memory.
+local full = false
 
 local function now_ms()
   local t = redis.call('TIME')
@@ -19,7 +21,7 @@ local function id_of(record) return string.sub(record, 2, string.byte(record) + 
 local function job_of(mailbox) return string.match(mailbox, '^@(.*)$') end
 
 local function keep_job(job, keep_s)
-  for _, name in ipairs({'job:' .. job, 'results:@' .. job, 'numbers:@' .. job}) do
+  for _, name in ipairs({'jobs', 'job:' .. job, 'results:@' .. job, 'numbers:@' .. job}) do
     redis.call('EXPIRE', p .. name, keep_s)
   end
 end
@@ -103,7 +105,7 @@ HAND_OUT = """
 -- than a short task: each is to find 2 ms of work. If they take longer, those that hold them give
 -- them back, which says so.
 local function hand_out()
-  if redis.call('EXISTS', p .. 'idle') == 0 then return end
+  if full or redis.call('EXISTS', p .. 'idle') == 0 then return end
   local now = now_ms()
   local pace_us = tonumber(redis.call('HGET', p .. 'counts', 'pace_us') or 2000)
   local most = math.ceil(redis.call('LLEN', p .. 'tasks') * pace_us / 2000)

@@ -12,6 +12,13 @@ is its call, not its work.
 
 from __future__ import annotations
 
+from dockerparallel_redis_queue_container.client_scripts import ANNOUNCE, FORGET_CLIENT
+from dockerparallel_redis_queue_container.fault_parts import (
+    CLAIM_WHEN_FULL,
+    EXPIRY,
+    FULL,
+    LOOK_BACK,
+)
 from dockerparallel_redis_queue_container.job_scripts import JOB_SCRIPTS, NOTE_NUMBERS
 from dockerparallel_redis_queue_container.script_parts import (
     BASE,
@@ -24,15 +31,19 @@ from dockerparallel_redis_queue_container.script_parts import (
 
 SUBMIT = (
     BASE
+    + FULL
     + HAND_OUT
     + NOTE_NUMBERS
     + """
 -- session, number of this submission, then id, payload, names of its blobs of each task
--- -> 1, or 0 where the server does not know the session, or the names of blobs that are not there
+-- -> 1, or 0 where the server does not know the session or has lost submissions of it, or the names
+--    of blobs that are not there
 local announced = p .. 'client:' .. ARGV[1]
 local last = redis.call('GET', announced)
 if not last then return 0 end
 if tonumber(ARGV[2]) <= tonumber(last) then return 1 end
+if tonumber(ARGV[2]) > last + 1 then return 0 end
+if memory_is_full() then return redis.error_reply('OOM the memory of the server is full') end
 
 local missing = {}
 for i = 5, #ARGV, 3 do
@@ -63,6 +74,7 @@ redis.call('HINCRBY', p .. 'counts', 'task_bytes', bytes)
 in_parts(pairs_, function(...) redis.call('HSET', p .. 'payloads', ...) end)
 in_parts(ids, function(...) redis.call('RPUSH', p .. 'tasks', ...) end)
 redis.call('SET', announced, ARGV[2], 'KEEPTTL')
+redis.call('PERSIST', p .. 'code')
 note_submitted(ids)
 hand_out()
 return 1
@@ -71,15 +83,18 @@ return 1
 
 CLAIM = (
     BASE
+    + FULL
     + FORGET
     + DELIVER
     + CLAIMING
+    + CLAIM_WHEN_FULL
     + """
 -- worker, lease_ms, seconds to keep outcomes, how many tasks it wants, how many it believes to
 -- hold, ms after which a silent worker's spare tasks are taken, us that it takes for a task (0 =
 -- not known); then the record of each task that it has finished
--- -> {are these all that it holds, does anyone hold spare tasks, number of records dropped, their
+-- -> {are these all that it holds, is it worth asking again soon, number of records dropped, their
 --    ids, then id, attempts, payload of each task}
+full = memory_is_full()
 local worker, lease_ms, keep_s = ARGV[1], tonumber(ARGV[2]), tonumber(ARGV[3])
 local most, holding, stale_ms = tonumber(ARGV[4]), tonumber(ARGV[5]), tonumber(ARGV[6])
 local pace_us, claimed, now = tonumber(ARGV[7]), p .. 'claimed:' .. worker, now_ms()
@@ -104,10 +119,15 @@ if held ~= holding then
   reply[1] = 1
   add_tasks(reply, redis.call('LRANGE', claimed, 0, -1))
 end
-if most > 0 and (held == holding or held == 0) then
-  local taken = take(worker, claimed, most, held == 0, pace_us)
-  if #taken == 0 and held == 0 and take_spare(now - stale_ms) then
-    taken = take(worker, claimed, most, true, pace_us)
+if most > 0 and (held == 0 or held == holding and not full) then
+  local taken
+  if full then
+    taken = take_when_full(worker, claimed)
+  else
+    taken = take(worker, claimed, most, held == 0, pace_us)
+    if #taken == 0 and held == 0 and take_spare(now - stale_ms) then
+      taken = take(worker, claimed, most, true, pace_us)
+    end
   end
   held = held + #taken
   add_tasks(reply, taken)
@@ -118,17 +138,19 @@ if held > 1 then
 else
   redis.call('ZREM', p .. 'spare', worker)
 end
-if held == 0 then reply[2] = redis.call('EXISTS', p .. 'spare') end
+if held == 0 then reply[2] = redis.call('EXISTS', p .. (full and 'tasks' or 'spare')) end
 return reply
 """
 )
 
 GIVE_BACK = (
     BASE
+    + FULL
     + HAND_OUT
     + """
 -- worker, us that its task takes already (0 = not known), ids that it holds and has not begun, in
 -- their order -> number of those given back
+full = memory_is_full()
 local claimed, given = p .. 'claimed:' .. ARGV[1], 0
 for i = #ARGV, 3, -1 do
   if redis.call('LREM', claimed, -1, ARGV[i]) == 1 then
@@ -146,8 +168,10 @@ return given
 
 RENEW = (
     BASE
+    + FULL
     + """
 -- lease_ms, then id and description of each worker
+full = memory_is_full()
 local expiry = now_ms() + tonumber(ARGV[1])
 for i = 2, #ARGV, 2 do
   redis.call('ZADD', p .. 'leases', expiry, ARGV[i])
@@ -159,6 +183,8 @@ return 1
 
 BURY = (
     BASE
+    + FULL
+    + EXPIRY
     + FORGET
     + DELIVER
     + HAND_OUT
@@ -166,6 +192,7 @@ BURY = (
     + """
 -- worker, most attempts, seconds to keep outcomes, outcome of a task given up, '1' to count it,
 -- id of the task that it ran ('' = not known, '-' = none)
+full = memory_is_full()
 -- The worker stays among the leases, so that what a late claim of it takes is reaped too.
 redis.call('ZADD', p .. 'leases', now_ms(), ARGV[1])
 redis.call('HDEL', p .. 'workers', ARGV[1])
@@ -173,21 +200,28 @@ if ARGV[5] == '1' then redis.call('HINCRBY', p .. 'counts', 'died', 1) end
 local blamed = ARGV[5] == '1' and ARGV[6] or '-'
 local moved = requeue(ARGV[1], tonumber(ARGV[2]), tonumber(ARGV[3]), ARGV[4], blamed)
 hand_out()
+renew_expiry(ARGV[3])
 return moved
 """
 )
 
 REAP = (
     BASE
+    + FULL
+    + EXPIRY
+    + LOOK_BACK
     + FORGET
     + DELIVER
     + HAND_OUT
     + REQUEUE
     + """
--- most attempts, seconds to keep outcomes, grace_ms, outcome of a task given up -> tasks moved
+-- most attempts, seconds to keep outcomes, grace_ms, outcome of a task given up, lease_ms
+-- -> tasks moved
+full = memory_is_full()
 local limit, keep_s, grace_ms = tonumber(ARGV[1]), tonumber(ARGV[2]), tonumber(ARGV[3])
 local died = ARGV[4]
 local now, moved = now_ms(), 0
+look_back(now, tonumber(ARGV[5]))
 local dead = redis.call('ZRANGEBYSCORE', p .. 'leases', '-inf', now, 'WITHSCORES')
 for i = 1, #dead, 2 do
   local worker = dead[i]
@@ -202,6 +236,7 @@ for i = 1, #dead, 2 do
   end
 end
 if moved > 0 then hand_out() end
+renew_expiry(ARGV[2])
 return moved
 """
 )
@@ -274,4 +309,7 @@ if not owner then return 0 end
 return redis.call('LINDEX', p .. 'claimed:' .. owner, 0) == ARGV[1] and 1 or 0
 """
 
-ALL_SCRIPTS = (SUBMIT, CLAIM, GIVE_BACK, RENEW, BURY, REAP, TAKE, CANCEL, RUNNING, *JOB_SCRIPTS)
+ALL_SCRIPTS = (
+    *(ANNOUNCE, FORGET_CLIENT, SUBMIT, CLAIM, GIVE_BACK, RENEW, BURY, REAP, TAKE, CANCEL, RUNNING),
+    *JOB_SCRIPTS,
+)

@@ -11,16 +11,15 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from typing import Any, TypeVar
 
-from redis.exceptions import OutOfMemoryError, RedisError
+from redis.exceptions import OutOfMemoryError
 
-from dockerparallel import BackendError, BrokenClusterError
-from dockerparallel_redis_queue_container.collector import server_lost
-from dockerparallel_redis_queue_container.connection import CONNECTION_FAILURES
+from dockerparallel import BrokenClusterError
+from dockerparallel_redis_queue_container.errors import QueueFullError
 from dockerparallel_redis_queue_container.futures import ClusterFuture, OpenFutures, settle
+from dockerparallel_redis_queue_container.patience import Patience, queue_full
 from dockerparallel_redis_queue_container.records import Task
 from dockerparallel_redis_queue_container.task_queue import TaskQueue
 
-_PAUSE = 0.05
 _MOST_TASKS = 500
 _MOST_BYTES = 4 * 1024 * 1024
 _MOST_KEPT_BYTES = 16 * 1024 * 1024
@@ -50,15 +49,20 @@ class Sender:
         Where futures of tasks that cannot be sent are failed.
     server_timeout
         Seconds without an answer after which the server counts as gone.
+    memory_timeout
+        Seconds that a request waits for room where the memory of the server is full.
     """
 
     queue: TaskQueue
     client: str
     futures: OpenFutures
     server_timeout: float
+    memory_timeout: float = 120.0
+    submitted: int = 0
+    collector_thread: threading.Thread | None = None
     _kept: list[Task] = field(default_factory=list)
     _kept_bytes: int = 0
-    # How many tasks were ever kept, and how many of these were sent or have failed.
+    # How many tasks were ever kept, and how many of these were sent, withdrawn or have failed.
     _kept_ever: int = 0
     _sent_ever: int = 0
     # When those may send who wait for it: once so many have been sent. Then they go first, so that
@@ -67,15 +71,22 @@ class Sender:
     # What is to be done, and when: once so many have been sent.
     _later: deque[tuple[int, Callable[[], None]]] = field(default_factory=deque)
     _busy: bool = False
+    _busy_thread: int = 0
     _last: float = 0.0
     _round_trip: float = 0.0
     _number: int = 0
+    _on_its_way: list[Task] = field(default_factory=list)
+    _waits_for_memory: bool = False
+    _telling: bool = False
     _closed: bool = False
     _thread: threading.Thread | None = None
 
     def __post_init__(self) -> None:
         # Re-entrant, since garbage collection may stop a cluster while its own client is at work.
         self._changed = threading.Condition(threading.RLock())
+        self._patience = Patience(
+            self.futures, self.server_timeout, self.memory_timeout, self._must_not_wait
+        )
 
     def start(self) -> None:
         """Start the thread: early, since at the end of an interpreter no thread can be started."""
@@ -101,15 +112,15 @@ class Sender:
             # Its own future is among the open ones. A caller that comes back sooner than the server
             # answers waits for no result, also where the results are there already.
             in_a_row = time.perf_counter() - self._last < self._round_trip
-            others = not wait or in_a_row or len(self.futures) > 1
-            if others or self._busy or self._kept or self._turns:
+            beside = not wait or in_a_row or len(self.futures) > 1 or self._must_not_wait()
+            if beside or self._busy or self._kept or self._turns:
                 self._keep(task)
                 self._last = time.perf_counter()
                 return
-            self._busy = True
+            self._take_on([task])
         began = time.perf_counter()
         try:
-            self._transmit([task])
+            self._transmit()
         finally:
             self._release()
             self._last = time.perf_counter()
@@ -122,16 +133,21 @@ class Sender:
         ------
         BrokenClusterError, BackendError
             The server is gone, or refused them.
+        QueueFullError
+            The memory of the server was full, for ``memory_timeout``.
         BlobsMissingError
             The server does not have the blobs of a task.
         """
         with self._changed:
             # The own thread sends what is kept, and cannot wait for itself.
-            turn = 0 if self._is_own_thread() else self._kept_ever
+            turn = 0 if threading.current_thread() is self._thread else self._kept_ever
             self._turns.append(turn)
             try:
                 self._changed.wait_for(
-                    lambda: not self._busy and (self._closed or self._sent_ever >= turn)
+                    lambda: (
+                        self._would_wait()
+                        or (not self._busy and (self._closed or self._sent_ever >= turn))
+                    )
                 )
             except BaseException:
                 # An interrupt: the next one may go.
@@ -139,19 +155,42 @@ class Sender:
                 raise
             finally:
                 self._turns.remove(turn)
-            self._busy = True
+            if self._would_wait():
+                raise queue_full(0.0)
+            self._take_on(tasks)
         try:
-            self._transmit(tasks)
+            self._transmit()
         finally:
             self._release()
 
-    def drain(self) -> None:
-        """Wait until all tasks that were kept before are sent, or have failed."""
-        if self._is_own_thread():
-            return
+    def withdraw(self, task_ids: Sequence[str]) -> set[str]:
+        """Drop those of the tasks that the server does not have; returns their ids.
+
+        Waits until those that are on their way are sent, or have failed, but not in a finalizer
+        that runs in the thread that sends them.
+        """
+        wanted = set(task_ids)
         with self._changed:
-            number = self._kept_ever
-            self._changed.wait_for(lambda: self._closed or self._sent_ever >= number)
+            own = threading.current_thread() is self._thread
+            if not own and self._busy_thread != threading.get_ident():
+                self._changed.wait_for(
+                    lambda: (
+                        self._closed
+                        or self._waits_for_memory
+                        or not any(task.task_id in wanted for task in self._on_its_way)
+                    )
+                )
+            before = [*self._kept, *self._on_its_way]
+            kept = len(self._kept)
+            self._kept = [task for task in self._kept if task.task_id not in wanted]
+            self._kept_bytes = sum(len(task.payload) for task in self._kept)
+            self._sent_ever += kept - len(self._kept)
+            if self._waits_for_memory:
+                # The server has refused them as they are, and is asked again later.
+                self._on_its_way = [task for task in self._on_its_way if task.task_id not in wanted]
+            left = {task.task_id for task in (*self._kept, *self._on_its_way)}
+            self._changed.notify_all()
+        return {task.task_id for task in before} - left
 
     def do_later(self, job: Callable[[], None]) -> None:
         """Have the sender's thread do something once the tasks kept before are sent.
@@ -171,42 +210,22 @@ class Sender:
             self._changed.notify_all()
 
     def insist(self, request: Callable[[], _T]) -> _T:
-        """Repeat a request while the connection fails, as long as the server may be silent.
-
-        Raises
-        ------
-        BrokenClusterError
-            The server is gone, or the futures have failed.
-        BackendError
-            The server refused the request.
-        """
-        started = time.monotonic()
-        while True:
-            try:
-                return request()
-            except CONNECTION_FAILURES as error:
-                self.futures.check()
-                waited = time.monotonic() - started
-                if waited >= self.server_timeout:
-                    raise server_lost(error, waited) from error
-            except OutOfMemoryError as error:
-                raise BackendError(
-                    f"The memory of the cluster's server is full ({error}): wait for results "
-                    "before submitting more, or start the cluster with more server_memory."
-                ) from error
-            except RedisError as error:
-                raise BackendError(f"The cluster's server refused the request: {error}") from error
-            time.sleep(_PAUSE)
+        """Repeat a request; see :meth:`Patience.insist`."""
+        return self._patience.insist(request)
 
     # -----------------------------------------------------------------------------------------
 
-    def _is_own_thread(self) -> bool:
-        """Tell whether a callback of a failed future asks, which must not wait for itself."""
-        return threading.current_thread() is self._thread
+    def _must_not_wait(self) -> bool:
+        """Tell whether a callback of a future asks: results free memory, and it holds them up."""
+        thread = threading.current_thread()
+        return thread is self.collector_thread or (self._telling and thread is self._thread)
+
+    def _would_wait(self) -> bool:
+        return self._waits_for_memory and self._must_not_wait()
 
     def _keep(self, task: Task) -> None:
         while self._kept_bytes > _MOST_KEPT_BYTES and not self._closed:
-            if self._is_own_thread():
+            if self._must_not_wait():
                 break
             self._changed.wait()
         if self._closed:
@@ -217,9 +236,13 @@ class Sender:
         if len(self._kept) == 1 and not self._busy:
             self._changed.notify_all()
 
+    def _take_on(self, tasks: Sequence[Task]) -> None:
+        self._busy, self._on_its_way = True, list(tasks)
+        self._busy_thread = threading.get_ident()
+
     def _release(self, sent: int = 0) -> None:
         with self._changed:
-            self._busy = False
+            self._busy, self._busy_thread = False, 0
             self._sent_ever += sent
             # A thread that is woken for nothing costs a lone task some of its time.
             if sent or self._kept or self._turns:
@@ -234,7 +257,8 @@ class Sender:
                 jobs = self._due_jobs()
                 batch: list[Task] = []
                 if self._may_send():
-                    batch, self._busy = self._next_batch(), True
+                    batch = self._next_batch()
+                    self._take_on(batch)
             if batch:
                 self._send_batch(batch)
             while jobs:
@@ -260,14 +284,21 @@ class Sender:
             jobs.append(self._later.popleft()[1])
         return jobs
 
-    def _send_batch(self, batch: Sequence[Task]) -> None:
+    def _send_batch(self, batch: list[Task]) -> None:
+        failure: Exception | None = None
         try:
-            self._transmit(batch)
+            self._transmit()
         except Exception as error:  # noqa: BLE001  # it belongs to the tasks
-            self._release(len(batch))
-            self._fail(batch, error)
-        else:
-            self._release(len(batch))
+            failure = error
+        if isinstance(failure, QueueFullError):
+            # The rest would wait as long, one portion after the other.
+            with self._changed:
+                batch, self._kept, self._kept_bytes = batch + self._kept, [], 0
+        self._release(len(batch))
+        if failure is not None:
+            self._telling = True
+            self._fail(batch, failure)
+            self._telling = False
 
     def _next_batch(self) -> list[Task]:
         room, count = _MOST_BYTES, 0
@@ -280,15 +311,43 @@ class Sender:
         self._kept_bytes -= sum(len(task.payload) for task in batch)
         return batch
 
-    def _transmit(self, batch: Sequence[Task]) -> None:
-        self._number += 1
-        number = self._number
-        if not self.insist(lambda: self.queue.submit(self.client, number, batch)):
-            self.futures.check()
-            raise BrokenClusterError(
-                "The server of the cluster was restarted or emptied, and does not know this "
-                "client any more. Call cluster.register_backend() to go on with it."
-            )
+    def _transmit(self) -> None:
+        number = self._number + 1
+        try:
+            taken = self.insist(lambda: self._request(number))
+            if taken is None:
+                return
+            if taken:
+                self._number = self.submitted = number
+                return
+        except BrokenClusterError:
+            # Nobody knows whether the server has taken it: the number must not be used again.
+            self._number = number
+            raise
+        finally:
+            with self._changed:
+                self._on_its_way, self._waits_for_memory = [], False
+                if self._closed or self._later or self._turns:
+                    self._changed.notify_all()
+        self.futures.check()
+        raise BrokenClusterError(
+            "The server of the cluster was restarted or emptied, and has lost what it knew of this "
+            "client. Call cluster.register_backend() to go on with it."
+        )
+
+    def _request(self, number: int) -> bool | None:
+        """Submit what is on its way; returns ``None`` where all of it was withdrawn."""
+        with self._changed:
+            self._waits_for_memory = False
+            if not self._on_its_way:
+                return None
+        try:
+            return self.queue.submit(self.client, number, self._on_its_way)
+        except OutOfMemoryError:
+            with self._changed:
+                self._waits_for_memory = True
+                self._changed.notify_all()
+            raise
 
     def _fail(self, batch: Sequence[Task], error: Exception) -> None:
         for task in batch:

@@ -36,6 +36,9 @@ SERVER_WAIT = "DOCKERPARALLEL_SERVER_WAIT_SECONDS"
 STOP_GRACE = "DOCKERPARALLEL_STOP_GRACE_SECONDS"
 INSTALL_TIMEOUT = "DOCKERPARALLEL_INSTALL_TIMEOUT_SECONDS"
 
+DATA_FOLDER = "DOCKERPARALLEL_REDIS_DATA_FOLDER"
+MAX_MEMORY = "DOCKERPARALLEL_REDIS_MAX_MEMORY_BYTES"
+
 HEARTBEAT_FILE = "DOCKERPARALLEL_HEARTBEAT_FILE"
 """Set by an image: the file that is touched whenever the server has taken a heartbeat."""
 
@@ -118,11 +121,31 @@ class QueueSettings:
 
 @dataclass(frozen=True)
 class ServerSettings:
-    """What the server program is told: where to listen, and the password."""
+    """What the server program is told; a user may set the optional ones in ``environment``.
+
+    Parameters
+    ----------
+    port
+        Where to listen.
+    bind_address
+        On which address; all of the machine where it is ``None``.
+    password
+        The password.
+    data_folder
+        A folder on a disk that outlives the server. The server then notes each change there before
+        it answers (Redis' append-only file, ``appendfsync always``), and has all of the queue again
+        when it is started with the same folder: clients and workers that still wait for it go on.
+        By default the queue is in memory only.
+    max_memory
+        How many bytes the queue may take before submitters are slowed. By default three quarters
+        of the container's memory, where it has a limit; else there is none.
+    """
 
     port: int
     bind_address: str | None
     password: str = field(repr=False)
+    data_folder: Path | None = None
+    max_memory: int | None = None
 
     @classmethod
     def from_environment(cls, environ: Mapping[str, str] | None = None) -> Self:
@@ -131,13 +154,16 @@ class ServerSettings:
         Raises
         ------
         SettingsError
-            The password is missing (the server is never run without), or the port is no port.
+            The password is missing (the server is never run without), the port is no port, or the
+            memory no number of bytes.
         """
         source = os.environ if environ is None else environ
         return cls(
             port=_port(source, PORT),
             bind_address=source.get(BIND_ADDRESS_VARIABLE) or None,
             password=_password(source),
+            data_folder=Path(source[DATA_FOLDER]) if source.get(DATA_FOLDER) else None,
+            max_memory=_whole(source, MAX_MEMORY, 1) if MAX_MEMORY in source else None,
         )
 
 

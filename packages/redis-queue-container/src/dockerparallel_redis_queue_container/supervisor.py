@@ -44,6 +44,7 @@ from dockerparallel_redis_queue_container.worker import (
 )
 
 _MOST_FAILED_STARTS = 5
+_LEAST_TIMEOUT = 0.3
 _FIRST_PAUSE = 0.1
 _LONGEST_PAUSE = 5.0
 
@@ -97,8 +98,8 @@ class Supervisor:
         self._settings = settings
         self._folder = folder
         self._endpoint = Endpoint(settings.host, settings.port)
-        # A command that hangs must not use up the leases.
-        timeout = max(1.0, settings.queue.lease / 2)
+        # A command that hangs must not use up the leases: one more is tried on a new connection.
+        timeout = max(_LEAST_TIMEOUT, settings.queue.lease / 3)
         connection = connect(self._endpoint, settings.password, timeout=timeout)
         self._queue = TaskQueue(connection, settings.job_queue_name, settings.queue)
         self._memory = MemoryWatch()

@@ -29,7 +29,7 @@ from typing import Any
 import redis
 from redis.exceptions import NoScriptError
 
-from dockerparallel_redis_queue_container import scripts
+from dockerparallel_redis_queue_container import client_scripts, scripts
 from dockerparallel_redis_queue_container.hot_line import HotLine
 from dockerparallel_redis_queue_container.keys import key_prefix
 from dockerparallel_redis_queue_container.records import (
@@ -78,6 +78,10 @@ class TaskQueue:
     def __post_init__(self) -> None:
         object.__setattr__(self, "_line", HotLine(self.connection))
 
+    def interrupt(self) -> None:
+        """Fail the commands that wait for the server, and all later ones; from any thread."""
+        self._line.interrupt()
+
     def close(self) -> None:
         """Close the connections."""
         self._line.close()
@@ -87,23 +91,27 @@ class TaskQueue:
 
     def announce_client(self, client: str) -> None:
         """Tell the server that results of this client are wanted."""
-        self.command("SET", self.key(f"client:{client}"), "0", "EX", self.settings.result_expiry)
+        self.script(client_scripts.ANNOUNCE, client, self.settings.result_expiry)
 
-    def client_known(self, client: str) -> bool:
-        """Renew the announcement; ``False`` where the server has lost it, and so its data."""
+    def client_known(self, client: str, submitted: int = 0) -> bool:
+        """Renew the announcement; ``False`` where the server has lost data of the client.
+
+        Parameters
+        ----------
+        client
+            The id of the client.
+        submitted
+            The number of a submission that the server has taken, and so must know of.
+        """
         for name in ("results", "signal"):
             self.command("EXPIRE", self.key(f"{name}:{client}"), self.settings.result_expiry)
         key = self.key(f"client:{client}")
-        return bool(self.command("EXPIRE", key, self.settings.result_expiry))
+        last = self.command("GETEX", key, "EX", self.settings.result_expiry)
+        return last is not None and int(last) >= submitted
 
     def forget_client(self, client: str) -> None:
         """Drop the client's results, those that are still to come included, and wake it."""
-        signal = self.key(f"signal:{client}")
-        with self.connection.pipeline(transaction=True) as pipeline:
-            pipeline.delete(self.key(f"client:{client}"), self.key(f"results:{client}"))
-            pipeline.rpush(signal, "")
-            pipeline.expire(signal, _SIGNAL_SECONDS)
-            pipeline.execute()
+        self.script(client_scripts.FORGET_CLIENT, client, _SIGNAL_SECONDS)
 
     def submit(self, client: str, number: int, tasks: Iterable[Task]) -> bool:
         """Put tasks at the end of the queue, in their order and in one round trip.
@@ -113,19 +121,22 @@ class TaskQueue:
         client
             The id of the client.
         number
-            Of this submission; more than that of the one before. A repetition has the same.
+            Of this submission: 1, 2, ... without a gap. A repetition has the same.
         tasks
             The tasks; their blobs must have been put.
 
         Returns
         -------
         bool
-            ``False``, with nothing done, where the server does not know the client (any more).
+            ``False``, with nothing done, where the server does not know the client (any more), or
+            not the submission before this one: it has lost data.
 
         Raises
         ------
         BlobsMissingError
             Nothing was done: put the blobs that it names, and try again.
+        redis.OutOfMemoryError
+            Nothing was done, because the memory of the server is full.
         """
         arguments = [part for task in tasks for part in task]
         reply = self.script(scripts.SUBMIT, client, number, *arguments)
@@ -293,10 +304,15 @@ class TaskQueue:
         return int(self.script(scripts.BURY, worker, *limits, died, int(blame), ran or ""))
 
     def reap(self, died: bytes) -> int:
-        """Give the tasks of workers whose lease is over to others; returns how many."""
+        """Give the tasks of workers whose lease is over to others; returns how many.
+
+        To be called more often than each half lease by somebody: where nobody has for so long, no
+        lease counts as over before a whole one from now on.
+        """
         limits = (self.settings.max_attempts, self.settings.result_expiry)
         grace = _milliseconds(self.settings.late_move)
-        return int(self.script(scripts.REAP, *limits, grace, died))
+        lease = _milliseconds(self.settings.lease)
+        return int(self.script(scripts.REAP, *limits, grace, died, lease))
 
     # Both sides ------------------------------------------------------------------------------
 
@@ -319,7 +335,8 @@ class TaskQueue:
 
     def numbers(self) -> Numbers:
         """Return what the server counts; one round trip."""
-        with self.connection.pipeline(transaction=True) as pipeline:
+        # No transaction: a server whose memory is full takes none.
+        with self.connection.pipeline(transaction=False) as pipeline:
             for name in ("counts", "done", "failed"):
                 pipeline.hgetall(self.key(name))
             pipeline.hlen(self.key("payloads"))

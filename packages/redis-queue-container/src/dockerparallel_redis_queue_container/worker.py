@@ -21,7 +21,7 @@ from dockerparallel import Endpoint
 from dockerparallel_redis_queue_container import outcomes
 from dockerparallel_redis_queue_container.begun_marker import BegunMarker
 from dockerparallel_redis_queue_container.blob_link import BlobLink
-from dockerparallel_redis_queue_container.connection import connect
+from dockerparallel_redis_queue_container.connection import connect, persist
 from dockerparallel_redis_queue_container.desk import BREAK_OFF, Desk
 from dockerparallel_redis_queue_container.errors import ResultError
 from dockerparallel_redis_queue_container.log_tail import LogTail
@@ -38,8 +38,11 @@ READY = b"r"
 SUPERVISED_SIGNALS = (signal.SIGTERM, signal.SIGINT, signal.SIGCHLD)
 """The signals that the supervisor handles; blocked in a new worker until it has its handlers."""
 
-# Long, for big results on a slow network; the supervisor notices a server that is gone.
-_COMMAND_TIMEOUT = 120.0
+# A connection that leads nowhere any more is replaced by a new one after half a lease, within these
+# bounds: more than a command blocks, and no longer than a network may stand still.
+_LEAST_TIMEOUT = 2.0
+_MOST_TIMEOUT = 10.0
+_FIRST_PAUSE = 0.01
 _PAUSE = 0.2
 
 _log = logging.getLogger(__name__)
@@ -93,10 +96,15 @@ def run_worker(start: WorkerStart, settings: WorkerSettings) -> int:
     # Tasks that name our backend themselves must not wait for workers that wait for them.
     joblib.register_parallel_backend("redis-queue", SequentialBackend)
     endpoint = Endpoint(settings.host, settings.port)
-    connection = connect(endpoint, settings.password, timeout=_COMMAND_TIMEOUT)
+    timeout = min(_MOST_TIMEOUT, max(_LEAST_TIMEOUT, settings.queue.lease / 2))
+    connection = connect(endpoint, settings.password, timeout=timeout)
     queue = TaskQueue(connection, settings.job_queue_name, settings.queue)
-    link = BlobLink(endpoint, settings.password, _COMMAND_TIMEOUT)
-    loader = TaskLoader(queue.get_code, start.folder, lambda name: link.get(queue.blob_key(name)))
+    link = BlobLink(endpoint, settings.password, timeout)
+    loader = TaskLoader(
+        lambda digest: persist(lambda: queue.get_code(digest)),
+        start.folder,
+        lambda name: persist(lambda: link.get(queue.blob_key(name))),
+    )
     try:
         _work(start, queue, loader, stop)
     except Stopping:
@@ -149,10 +157,10 @@ def _work(start: WorkerStart, queue: TaskQueue, loader: TaskLoader, stop: _StopS
                     silent = False
             except (RedisError, OSError) as error:
                 # What is in hand is offered again. How long to hope is the supervisor's decision.
+                time.sleep(_PAUSE if silent else _FIRST_PAUSE)
                 if not silent:
                     _log.warning("The server does not take requests: %s", error)
                     silent = True
-                time.sleep(_PAUSE)
     finally:
         # A second order, of who stops the whole process group, must not break off the last word:
         # the worker would stay among the idle ones, and tasks would be given to it.
