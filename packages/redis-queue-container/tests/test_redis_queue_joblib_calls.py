@@ -125,14 +125,27 @@ def test_a_long_call_has_few_of_its_tasks_in_memory(
     assert worst < most
 
 
-def test_batches_grow_quickly_and_not_for_ever(cluster: DockerCluster) -> None:
+@pytest.mark.parametrize(
+    ("return_as", "seconds", "expected"),
+    [
+        ("list", 0.001, [1, 200, 40_000, 65_536, 65_536]),
+        ("generator", 0.001, [1, 200, 4096, 4096, 4096]),
+        # More than a step may do.
+        ("list", 0.0001, [1, 256, 65_536, 65_536, 65_536]),
+        # Short, but not far too short: as joblib does it.
+        ("list", 0.05, [1, 2, 4, 8, 16]),
+    ],
+)
+def test_batches_grow_quickly_and_not_for_ever(
+    cluster: DockerCluster, return_as: str, seconds: float, expected: list[int]
+) -> None:
     backend: Any = joblib.parallel.BACKENDS["redis-queue"](nesting_level=0)
-    backend.configure(n_jobs=2, parallel=Parallel(n_jobs=2))
+    backend.configure(n_jobs=2, parallel=Parallel(n_jobs=2, return_as=return_as))
     sizes = []
-    for _ in range(8):
+    for _ in expected:
         sizes.append(backend.compute_batch_size())
-        backend.batch_completed(sizes[-1], 0.001)
-    assert sizes == [1, 16, 256, *[4096] * 5]
+        backend.batch_completed(sizes[-1], seconds)
+    assert sizes == expected
     backend.terminate()
     assert backend.compute_batch_size() == 1
 

@@ -22,8 +22,9 @@ from dockerparallel_redis_queue_container.turnstile import Turnstile
 
 BACKEND_NAME = "redis-queue"
 _FAR_TOO_SHORT = 20
-_GROWTH = 16
+_GROWTH = 256
 _MOST_CALLS = 4096
+_MOST_CALLS_OF_LIST = 65536
 
 if TYPE_CHECKING:
     _Backend = ParallelBackendBase[Any]
@@ -180,19 +181,23 @@ class RedisQueueBackend(AutoBatchingMixin, _Backend):
         """Return how many calls the next batch has: joblib's number, reached in fewer steps.
 
         joblib doubles the size of batches that are too short, and each step costs round trips.
-        While a batch takes less than a twentieth of what it should, it grows at once to sixteen
-        times its size, which is then still short. It has 4096 calls at most, more of which would
-        gain nothing, so that a generator's calls and results are never all in memory at once.
+        While a batch takes less than a twentieth of what it should, it grows at once to what joblib
+        would aim at, or 256 times its size. That is no risk where calls are few or turn out longer:
+        of what is left, joblib gives each job at least ten batches. Where results come from a
+        generator, a batch has 4096 calls at most, so that they are never all in memory at once.
         """
         state: Any = self
+        is_generator = getattr(self.parallel, "return_generator", True)
+        most = _MOST_CALLS if is_generator else _MOST_CALLS_OF_LIST
         duration, size = state._smoothed_batch_duration, state._effective_batch_size  # noqa: SLF001  # joblib has no other way
-        if 0 < duration < self.MIN_IDEAL_BATCH_DURATION and size >= _MOST_CALLS:
+        if 0 < duration < self.MIN_IDEAL_BATCH_DURATION and size >= most:
             return int(size)
         wanted = int(super().compute_batch_size())
         if wanted == 2 * size and duration < self.MIN_IDEAL_BATCH_DURATION / _FAR_TOO_SHORT:
-            wanted = _GROWTH * size
+            aim = int(size * self.MIN_IDEAL_BATCH_DURATION / duration)
+            wanted = min(_GROWTH * size, max(wanted, aim))
         if wanted != size:
-            wanted = state._effective_batch_size = min(wanted, _MOST_CALLS)  # noqa: SLF001  # joblib has no other way
+            wanted = state._effective_batch_size = min(wanted, most)  # noqa: SLF001  # joblib has no other way
         return wanted
 
     def retrieve_result_callback(self, out: Any) -> Any:
