@@ -486,7 +486,20 @@ def test_a_blob_stays_as_long_as_a_task_needs_it(site: Site, queue: TaskQueue) -
     for attempt in range(queue.settings.max_attempts):
         claim(queue, f"w{attempt}")
         queue.bury(f"w{attempt}", b"Edied", blame=True)
-    assert not [name for name in site.stored() if name.startswith(("blob", "needs", "uses"))]
+    assert not [name for name in site.stored() if name.startswith(("needs", "uses"))]
+    # They have shared it, so others may need it at once.
+    assert 0 < site.connection.ttl(queue.blob_key("x")) <= 10
+    assert queue.submit(CLIENT, next(numbers), [Task("client.3", b"payload", "x")])
+    assert site.connection.ttl(queue.blob_key("x")) == -1
+
+
+def test_a_blob_that_one_task_needed_is_dropped_at_once(site: Site, queue: TaskQueue) -> None:
+    for number, stays in ((1, False), (2, True)):
+        put(site, queue, "x")
+        assert queue.submit(CLIENT, next(numbers), [Task(f"client.{number}", b"payload", "x")])
+        assert queue.cancel([f"client.{number}"]) == [True]
+        # Who needs it again is believed to need it once more.
+        assert site.connection.exists(queue.blob_key("x")) == stays
 
 
 def test_a_task_whose_blob_is_not_there_is_not_taken(site: Site, queue: TaskQueue) -> None:

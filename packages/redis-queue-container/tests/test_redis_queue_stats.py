@@ -58,7 +58,7 @@ def test_what_many_tasks_share_counts_once(site: Site) -> None:
     with cluster.worker_container.executor() as executor:
         assert set(executor.map(len, [shared] * 20)) == {MEGABYTE}
         stats: dict[str, Any] = cluster.worker_container.stats()
-        assert MEGABYTE < stats["task_bytes"] < 5 * MEGABYTE
+        assert MEGABYTE < stats["task_bytes"] < 2.1 * MEGABYTE
         assert stats["result_bytes"] < 0.1 * MEGABYTE
         assert len(executor.submit(operator.mul, b"y", MEGABYTE).result(30)) == MEGABYTE
         stats = cluster.worker_container.stats()

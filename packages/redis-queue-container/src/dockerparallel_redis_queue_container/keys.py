@@ -13,6 +13,7 @@ key                           type    content
 ``attempts``                  hash    task id -> how many workers died over it
 ``needs``                     hash    task id -> names of its blobs, with spaces between
 ``blob:<name>``               string  a large part of tasks, sent once for all that share it
+``again:<name>``              string  for ten seconds: a blob was shared, or has been dropped
 ``uses``                      hash    name of a blob -> number of tasks that need it
 ``dropped:<task id>``         string  there for a minute where nobody wants a begun task any more
 ``idle``                      zset    worker id -> when it last asked for work

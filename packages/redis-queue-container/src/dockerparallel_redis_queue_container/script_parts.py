@@ -54,7 +54,13 @@ local function forget(ids)
       for name in string.gmatch(names, '%S+') do
         if redis.call('HINCRBY', p .. 'uses', name, -1) <= 0 then
           redis.call('HDEL', p .. 'uses', name)
-          redis.call('UNLINK', p .. 'blob:' .. name)
+          -- What tasks have shared is likely to be needed again at once: it need not be sent anew.
+          if redis.call('EXISTS', p .. 'again:' .. name) == 1 and not full then
+            redis.call('EXPIRE', p .. 'blob:' .. name, 10)
+          else
+            redis.call('UNLINK', p .. 'blob:' .. name)
+          end
+          redis.call('SET', p .. 'again:' .. name, '', 'EX', 10)
         end
       end
     end

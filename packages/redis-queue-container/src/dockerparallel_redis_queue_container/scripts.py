@@ -62,7 +62,10 @@ for i = 3, #ARGV, 3 do
   if ARGV[i + 2] ~= '' then
     redis.call('HSET', p .. 'needs', ARGV[i], ARGV[i + 2])
     for name in string.gmatch(ARGV[i + 2], '%S+') do
-      if redis.call('HINCRBY', p .. 'uses', name, 1) == 1 then
+      local uses = redis.call('HINCRBY', p .. 'uses', name, 1)
+      if uses == 2 then redis.call('SET', p .. 'again:' .. name, '', 'EX', 10) end
+      if redis.call('TTL', p .. 'blob:' .. name) > 10 then
+        -- It has just been put.
         bytes = bytes + redis.call('STRLEN', p .. 'blob:' .. name)
       end
       redis.call('PERSIST', p .. 'blob:' .. name)
