@@ -163,7 +163,7 @@ class Tally:
 
     def finished(self, seconds: float) -> bool:
         """Wait so long, and tell whether all are done."""
-        return not wait(self.futures, seconds).not_done
+        return not wait(self.futures[:], seconds).not_done
 
     def check(self) -> None:
         """Wait for all; each must have told once, and be what its own task returns."""

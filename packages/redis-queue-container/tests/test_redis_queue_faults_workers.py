@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import random
 import signal
+import threading
 import time
 from contextlib import suppress
 
@@ -31,17 +32,22 @@ def test_nothing_is_lost_or_told_twice_where_workers_are_killed_all_the_time(
 ) -> None:
     # No lease runs out: it is the supervisor who notices.
     patient.environment[settings.LEASE] = "600"
-    patient.start_workers(2)
+    program = patient.start_workers(2)
     client = patient.client()
     tally, dice, killed = Tally(), random.Random(1), 0  # noqa: S311  # which one is all the same
-    tally.submit(client, range(TASKS))
-    while not tally.finished(0.3):
-        workers = patient.queue().workers()
+    sending = threading.Thread(target=tally.submit, args=(client, range(TASKS)))
+    sending.start()
+    while sending.is_alive() or not tally.finished(0.0):
+        time.sleep(0.3)
+        # The server still tells of some that have died, whose number may be another's by now.
+        living = set(program.members())
+        workers = [worker for worker in patient.queue().workers() if worker["pid"] in living]
         if workers:
             # It may have died meanwhile.
             with suppress(ProcessLookupError):
                 os.kill(dice.choice(workers)["pid"], signal.SIGKILL)
                 killed += 1
+    sending.join()
     tally.check()
     assert killed > 5
     counts = patient.counts()
@@ -55,11 +61,14 @@ def test_nothing_is_lost_where_whole_machines_are_gone_all_the_time(patient: Sit
     running: list[Program] = [patient.start_workers(1) for _ in range(2)]
     client = patient.client()
     tally, killed = Tally(), 0
-    tally.submit(client, range(TASKS // 2), slow=0.08)
-    while not tally.finished(1.0):
+    sending = threading.Thread(target=tally.submit, args=(client, range(TASKS // 2), 0.08))
+    sending.start()
+    while sending.is_alive() or not tally.finished(0.0):
+        time.sleep(1.0)
         running.append(patient.start_workers(1, wait=False))
         running.pop(0).kill_group()
         killed += 1
+    sending.join()
     tally.check()
     assert killed > 2
     assert patient.counts()["done"] == TASKS // 2

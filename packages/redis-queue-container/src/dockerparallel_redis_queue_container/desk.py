@@ -33,6 +33,7 @@ _TICK = 0.01
 _TICKS_TO_REST = 50
 _STALE = STALE_MILLISECONDS / 1000
 _LAST_WORD_SECONDS = 1.0
+_LARGE_RESULTS = 1024 * 1024
 _DROPPED_SECONDS = 1.0
 
 _DROPPED_MESSAGE = "The client has dropped the task, so the worker has broken it off."
@@ -218,6 +219,9 @@ class Desk:
         with self._hand:
             records = list(self._finished)
             holding = len(self._waiting) + bool(self._running)
+        if sum(map(len, records)) > _LARGE_RESULTS:
+            # Where the memory of the server fills up, no more than this one will exceed it.
+            most = min(most, 1)
         # The server counts our silence from when it got the claim, which is later.
         asked = time.monotonic()
         pace = self._pace.seconds
