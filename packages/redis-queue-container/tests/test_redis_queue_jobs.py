@@ -250,6 +250,7 @@ def test_what_the_job_holds_stays_while_its_session_lives(site: Site) -> None:
     cluster.stop()
 
 
+@pytest.mark.filterwarnings("ignore:.*multi-threaded, use of fork:DeprecationWarning")
 def test_a_forked_child_is_told_to_have_its_own(cluster: DockerCluster) -> None:
     with cluster.worker_container.executor(job="parent") as executor:
         assert executor.submit(square, 2).result(30) == 4
