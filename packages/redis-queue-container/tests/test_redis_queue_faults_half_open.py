@@ -10,6 +10,8 @@ from pathlib import Path
 import pytest
 from redis_queue_harness import PATIENCE
 
+pytestmark = pytest.mark.faults
+
 # In a network of its own, whose only device is then switched off: every packet is lost.
 SCRIPT = """
 import ctypes, fcntl, os, socket, struct, sys, threading

@@ -27,6 +27,8 @@ from dockerparallel_redis_queue_container.server import configuration
 from dockerparallel_redis_queue_container.settings import ServerSettings
 from dockerparallel_redis_queue_container.task_queue import TaskQueue
 
+pytestmark = pytest.mark.faults
+
 MEGABYTE = 1024 * 1024
 ROOM = 8 * MEGABYTE
 

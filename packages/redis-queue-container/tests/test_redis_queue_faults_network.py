@@ -15,6 +15,8 @@ from redis_queue_harness import PATIENCE, Site, cluster_on, until
 from dockerparallel import BrokenClusterError
 from dockerparallel_redis_queue_container import settings
 
+pytestmark = pytest.mark.faults
+
 TASKS = 1000
 
 

@@ -25,6 +25,8 @@ from dockerparallel_redis_queue_container.keys import key_prefix
 from dockerparallel_redis_queue_container.records import Task
 from dockerparallel_redis_queue_container.serialization import TaskPickler
 
+pytestmark = pytest.mark.faults
+
 LEASE = 1.0
 AWAY = 2.0
 

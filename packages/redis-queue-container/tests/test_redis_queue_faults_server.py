@@ -20,6 +20,8 @@ from dockerparallel_redis_queue_container import QueueConnectionError, settings
 from dockerparallel_redis_queue_container.executor import ClusterExecutor
 from dockerparallel_redis_queue_container.futures import ClusterFuture
 
+pytestmark = pytest.mark.faults
+
 TASKS = 5000
 
 
@@ -68,6 +70,7 @@ import sys, time
 from dockerparallel import Endpoint
 from dockerparallel_redis_queue_container.client import QueueClient
 from dockerparallel_redis_queue_container.settings import QueueSettings
+
 endpoint = Endpoint("127.0.0.1", int(sys.argv[1]))
 client = QueueClient(endpoint, sys.argv[2], sys.argv[3], QueueSettings(result_expiry=2), 5.0)
 futures = [client.submit(pow, 2, n) for n in range(100)]

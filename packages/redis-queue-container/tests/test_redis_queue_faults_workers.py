@@ -16,6 +16,8 @@ from redis_queue_harness import Program, Site, until
 
 from dockerparallel_redis_queue_container import settings
 
+pytestmark = pytest.mark.faults
+
 SHORT_LEASE = {settings.LEASE: "2", settings.HEARTBEAT: "0.2"}
 TASKS = 5000
 
