@@ -129,6 +129,19 @@ def test_a_job_is_had_again_and_again(cluster: DockerCluster) -> None:
             assert executor.submit(square, count).result(30) == count * count
 
 
+def test_leaving_the_block_waits_for_what_was_attached(
+    cluster: DockerCluster, tmp_path: Path
+) -> None:
+    first = cluster.worker_container.executor(job="waits")
+    first.submit(wait_for, tmp_path / "gate")
+    with cluster.worker_container.attach_job("waits", take_over=True) as second:
+        futures = second.attached_futures
+        (tmp_path / "gate").touch()
+    assert futures[0].done()
+    assert futures[0].result() is True
+    first.shutdown()
+
+
 def test_a_job_must_be_had_by_its_own_name(cluster: DockerCluster) -> None:
     container = cluster.worker_container
     with container.executor(job="one"):

@@ -49,6 +49,9 @@ class ClusterExecutor(Executor):
         self._cluster = cluster
         # What its open futures are found by: they must not keep the executor, and the cluster.
         self._group = FutureGroup()
+        # Of a job, which this executor alone collects: leaving its block waits for them, too.
+        for future in client.attached_futures.values():
+            future.group = self._group
 
     @property
     def job(self) -> str | None:
