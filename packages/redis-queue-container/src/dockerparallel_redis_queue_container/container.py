@@ -4,19 +4,19 @@ from __future__ import annotations
 
 import dataclasses
 import json
-from collections.abc import Iterable
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Self
 
 from dockerparallel import DockerContainer, exported
-from dockerparallel.context import current_cluster
-from dockerparallel.errors import InvalidTypeError, NoCurrentClusterError
+from dockerparallel.errors import InvalidTypeError
 from dockerparallel.validation import check_int
 from dockerparallel_redis_queue_container import registration, settings
 from dockerparallel_redis_queue_container.executor import ClusterExecutor
 from dockerparallel_redis_queue_container.image_build import DEFAULT_IMAGE, ImageBuild, is_ours
+from dockerparallel_redis_queue_container.job_functions import JobFunctions
 from dockerparallel_redis_queue_container.joblib_backend import BACKEND_NAME
 from dockerparallel_redis_queue_container.jobs import JobRequest, check_job_name
+from dockerparallel_redis_queue_container.package_functions import PackageFunctions
 from dockerparallel_redis_queue_container.registering import (
     RegistrationOptions,
     answering,
@@ -83,7 +83,7 @@ class RedisQueueServerContainer(DockerContainer):
 
 
 @dataclasses.dataclass(repr=False)
-class RedisQueueWorkerContainer(DockerContainer):
+class RedisQueueWorkerContainer(JobFunctions, PackageFunctions, DockerContainer):
     """A supervisor with worker processes that take their tasks from the queue.
 
     It makes ``redis-queue`` joblib's default backend while it is registered, and exports to the
@@ -254,79 +254,6 @@ class RedisQueueWorkerContainer(DockerContainer):
         return ClusterExecutor(open_job(cluster, chosen, request), cluster)
 
     @exported
-    def attach_job(
-        self, cluster: DockerCluster, job: str, *, take_over: bool = False, **options: float
-    ) -> ClusterExecutor:
-        """Return an executor that holds a job which another session has begun.
-
-        ``attached_futures`` of the executor has the futures of all its tasks, done or not, and what
-        is submitted to it belongs to the job as well.
-
-        Parameters
-        ----------
-        job
-            Its name; :meth:`jobs` lists them.
-        take_over
-            Whether to take it from a session that lives and holds it, whose open futures then fail.
-            One that has been silent for 30 s need not be asked.
-        **options
-            As in :meth:`executor`; a job has a connection of its own.
-
-        Raises
-        ------
-        JobNotFoundError
-            There is no such job (any more).
-        JobInUseError
-            A session that lives holds it.
-        ServerNotRunningError, QueueConnectionError, InvalidTypeError, InvalidValueError
-            As :meth:`executor`.
-        """
-        request = JobRequest(check_job_name(job), "take over" if take_over else "attach")
-        chosen = RegistrationOptions.parse(options)
-        return ClusterExecutor(open_job(cluster, chosen, request), cluster)
-
-    @exported
-    def jobs(self, cluster: DockerCluster) -> list[dict[str, Any]]:
-        """Return the named jobs on the server, the oldest first.
-
-        Returns
-        -------
-        list of dict
-            ``name``; ``created``, a ``datetime`` in UTC; ``tasks``, the number of those submitted
-            and not cancelled; ``done``, how many of them have a result or an error; ``held_by``, a
-            dict of ``host`` and ``pid`` of the session that holds it, or ``None``.
-
-        Raises
-        ------
-        ServerNotRunningError, QueueConnectionError
-            As :meth:`executor`.
-        """
-        with answering(cluster) as client:
-            return client.job_book.jobs()
-
-    @exported
-    def remove_job(self, cluster: DockerCluster, job: str, *, force: bool = False) -> None:
-        """Drop a job: its results, and those of its tasks that no worker has begun.
-
-        Parameters
-        ----------
-        job
-            Its name.
-        force
-            Whether to remove it though a session that lives holds it, whose open futures then fail.
-
-        Raises
-        ------
-        JobNotFoundError, JobInUseError
-            There is no such job, or a session holds it: shut its executor down first.
-        ServerNotRunningError, QueueConnectionError, InvalidTypeError, InvalidValueError
-            As :meth:`executor`.
-        """
-        check_job_name(job)
-        with answering(cluster) as client:
-            client.job_book.remove(job, force=force)
-
-    @exported
     def stats(self, cluster: DockerCluster) -> dict[str, Any]:
         """Return the numbers of the queue now; one round trip, cheap enough for each second.
 
@@ -351,74 +278,6 @@ class RedisQueueWorkerContainer(DockerContainer):
         with answering(cluster) as client:
             numbers = client.queue.numbers()
         return stats_of(numbers, client.speedometer.read(numbers))
-
-    @exported
-    def add_pip_packages(self, *packages: str | Iterable[str]) -> None:
-        """Add Python packages that workers started from now on install before they take work.
-
-        Raises
-        ------
-        InvalidTypeError, InvalidValueError
-            A package is no string, empty, or looks like an option of pip.
-        """
-        self.set_pip_packages(self.pip_packages, *packages)
-
-    @exported
-    def set_pip_packages(self, *packages: str | Iterable[str]) -> None:
-        """Replace the list of Python packages; see :meth:`add_pip_packages`."""
-        self.pip_packages = list(check_pip_packages(_flat(packages)))
-        _note_running_workers()
-
-    @exported
-    def get_pip_packages(self) -> list[str]:
-        """Return the Python packages that new workers install."""
-        return list(self.pip_packages)
-
-    @exported
-    def add_system_packages(self, *packages: str | Iterable[str]) -> None:
-        """Add packages of the image's system that workers started from now on install first.
-
-        Raises
-        ------
-        InvalidTypeError, InvalidValueError
-            A package is no string, or no name of a package.
-        """
-        self.set_system_packages(self.system_packages, *packages)
-
-    @exported
-    def set_system_packages(self, *packages: str | Iterable[str]) -> None:
-        """Replace the list of system packages; see :meth:`add_system_packages`."""
-        self.system_packages = list(check_system_packages(_flat(packages)))
-        _note_running_workers()
-
-    @exported
-    def get_system_packages(self) -> list[str]:
-        """Return the system packages that new workers install."""
-        return list(self.system_packages)
-
-
-def _flat(packages: Iterable[Any]) -> list[Any]:
-    flat: list[Any] = []
-    for item in packages:
-        if isinstance(item, str) or not isinstance(item, Iterable):
-            flat.append(item)
-        else:
-            flat.extend(item)
-    return flat
-
-
-def _note_running_workers() -> None:
-    try:
-        cluster = current_cluster()
-    except NoCurrentClusterError:
-        # The container belongs to no cluster yet, so no worker of it runs.
-        return
-    runtime = cluster.runtime
-    if runtime.running_worker_number + runtime.initializing_worker_number > 0:
-        cluster.logger.warning(
-            "Packages are installed on workers that start from now on. For those that run: "
-            "cluster.set_worker_number(0), then the number that you want."
-        )
 
 
 def _wrong_role(argument: str, right: str) -> InvalidTypeError:
