@@ -323,11 +323,14 @@ def demo(session: nox.Session) -> None:
 
 @nox.session
 def bench(session: nox.Session) -> None:
-    """Run the benchmarks, or the one whose name comes first after -- with its arguments."""
+    """Run the benchmark whose name comes first after --, with its arguments; else queue_speed.
+
+    That one is the queue beside its peers. ``queue_scale`` has more tasks and more workers, and
+    ``docker_startup`` needs a Docker engine.
+    """
     install_workspace(session, *group("test"), *group("bench"))
     names = sorted(path.stem for path in (ROOT / "benchmarks").glob("[a-z]*.py"))
-    name, *arguments = session.posargs or ("",)
-    if name and name not in names:
+    name, *arguments = session.posargs or ("queue_speed",)
+    if name not in names:
         session.error(f"there is no benchmark {name!r}; there are: {', '.join(names)}")
-    for benchmark in [name] if name else names:
-        session.run("python", "-u", "-m", f"benchmarks.{benchmark}", *arguments)
+    session.run("python", "-u", "-m", f"benchmarks.{name}", *arguments)

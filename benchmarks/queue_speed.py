@@ -4,7 +4,7 @@ Each contender has two workers on this machine and runs in a process of its own,
 other, round after round: the figures of a shared machine only mean something beside each other.
 So each target is a ratio to a peer in the same round; the median of the ratios decides.
 
-``nox -s bench -- queue_speed`` runs it, prints a table in Markdown and writes
+``nox -s bench`` runs it, prints a table in Markdown and writes
 ``queue_speed.json``; ``--contenders`` names some of them. A contender that is not installed is
 left out, with a line that says so.
 """
