@@ -173,32 +173,44 @@ def test_each_idle_worker_is_given_one(queue: TaskQueue) -> None:
     assert sorted(gift.task_id for gift in given if gift) == ["client.1", "client.2"]
 
 
-def test_short_tasks_wake_no_more_workers_than_find_work(site: Site, queue: TaskQueue) -> None:
-    idle = [f"idle{number}" for number in range(6)]
+def idle_workers(queue: TaskQueue, count: int, pace: float) -> list[str]:
+    """Have workers wait for tasks, who believe that a task takes ``pace`` seconds."""
+    idle = [f"idle{number:02}" for number in range(count)]
     queue.renew((worker, "{}") for worker in idle)
     for worker in idle:
-        # A task takes this one 100 us, so that twenty of them are 2 ms of work.
-        queue.claim(worker, pace=100e-6)
-    ids = submit(queue, *range(25))
-    held = [len(site.connection.lrange(f"dp:{{{site.name}}}:claimed:{w}", 0, -1)) for w in idle]
-    assert sorted(held) == [0, 0, 0, 0, 1, 1]
+        queue.claim(worker, pace=pace)
+    return idle
+
+
+def test_short_tasks_wake_no_more_workers_than_find_work(site: Site, queue: TaskQueue) -> None:
+    idle = idle_workers(queue, 20, 100e-6)
+    # Twenty of them are 2 ms of work.
+    ids = submit(queue, *range(200))
+    held = [site.connection.llen(f"dp:{{{site.name}}}:claimed:{worker}") for worker in idle]
+    assert sorted(held) == [0] * 10 + [1] * 10
     # The one that was heard of last is at work first, and may take what need wake no other.
-    assert queue.wait_for_task("idle5", 60).task_id == ids[0]  # type: ignore[union-attr]
-    assert len(claim(queue, "idle5", most=100, holding=1, pace=100e-6)) == 20
+    assert queue.wait_for_task("idle19", 60).task_id == ids[0]  # type: ignore[union-attr]
+    assert len(claim(queue, "idle19", most=100, holding=1, pace=100e-6)) == 20
+    assert len(claim(queue, "idle18", most=100, holding=1, pace=10e-6)) == 170 // 8
+
+
+def test_few_tasks_wake_a_worker_each_however_short_they_were(site: Site, queue: TaskQueue) -> None:
+    idle = idle_workers(queue, 20, 1e-6)
+    submit(queue, *range(6))
+    held = [site.connection.llen(f"dp:{{{site.name}}}:claimed:{worker}") for worker in idle]
+    assert sorted(held) == [0] * 14 + [1] * 6
 
 
 def test_what_takes_longer_than_it_did_wakes_all(site: Site, queue: TaskQueue) -> None:
-    idle = [f"idle{number}" for number in range(6)]
-    queue.renew((worker, "{}") for worker in idle)
-    for worker in idle:
-        queue.claim(worker, pace=1e-6)
-    submit(queue, *range(7))
-    assert queue.wait_for_task("idle5", 60) is not None
-    held = claim(queue, "idle5", most=100, holding=1, pace=1e-6)
-    assert len(held) == 6
-    assert queue.give_back("idle5", held, pace=0.02) == 6
+    idle = idle_workers(queue, 20, 1e-6)
+    submit(queue, *range(40))
+    assert queue.wait_for_task("idle19", 60) is not None
+    held = claim(queue, "idle19", most=100, holding=1, pace=1e-6)
+    assert len(held) == 4
     keys = [f"dp:{{{site.name}}}:inbox:{worker}" for worker in idle]
-    assert [site.connection.llen(key) for key in keys] == [1, 1, 1, 1, 1, 0]
+    assert sum(map(site.connection.llen, keys)) == 7
+    assert queue.give_back("idle19", held, pace=0.02) == 4
+    assert sum(map(site.connection.llen, keys)) == 19
 
 
 def test_nothing_is_given_to_an_idle_worker_that_is_not_heard_of_any_more(

@@ -108,14 +108,15 @@ HAND_OUT = """
 -- Give each idle worker one of the tasks that wait, and wake it. Those heard of last come first,
 -- since others may be dead, and a gift would wait for the end of their lease. A live worker asks
 -- each second, so one that is passed over here finds what waits by itself. Waking one costs more
--- than a short task: each is to find 2 ms of work. If they take longer, those that hold them give
--- them back, which says so.
+-- than a short task: beyond eight, each is to find 2 ms of work. If tasks take longer, those that
+-- hold them give them back, which says so.
 local function hand_out()
   if full or redis.call('EXISTS', p .. 'idle') == 0 then return end
   local now = now_ms()
   local pace_us = tonumber(redis.call('HGET', p .. 'counts', 'pace_us') or 2000)
-  local most = math.ceil(redis.call('LLEN', p .. 'tasks') * pace_us / 2000)
-  for _ = 1, most do
+  local most = math.max(8, math.ceil(redis.call('LLEN', p .. 'tasks') * pace_us / 2000))
+  local woken = 0
+  while woken < most do
     local id, payload
     repeat
       id = redis.call('LINDEX', p .. 'tasks', 0)
@@ -134,6 +135,7 @@ local function hand_out()
       local text = ''
       if #payload <= 65536 then text = id .. ' ' .. attempts .. ' ' .. payload end
       redis.call('RPUSH', p .. 'inbox:' .. worker, text)
+      woken = woken + 1
     end
   end
 end
@@ -232,15 +234,17 @@ local function add_tasks(reply, ids)
 end
 
 -- Claim tasks for a worker: as many as it wants, but no more than a fair share of those that
--- wait, so that others find some, or than 2 ms of work, which no other need be woken for. One that
--- a worker has died over travels alone.
+-- wait, so that others find some, or, where there are many, than 2 ms of work, which no other need
+-- be woken for. One that a worker has died over travels alone.
 local function take(worker, claimed, most, empty_handed, pace_us)
   local tasks, taken, room = p .. 'tasks', {}, 32 * 1024 * 1024
   local waiting = redis.call('LLEN', tasks)
   if waiting == 0 then return taken end
   local workers = math.max(1, redis.call('HLEN', p .. 'workers'))
   local share = math.ceil(waiting / (2 * workers))
-  if pace_us > 0 then share = math.max(share, math.floor(2000 / pace_us)) end
+  if pace_us > 0 then
+    share = math.max(share, math.min(math.floor(2000 / pace_us), math.floor(waiting / 8)))
+  end
   most = math.max(1, math.min(most, share))
   local suspects = redis.call('EXISTS', p .. 'attempts') == 1
   local full = false
