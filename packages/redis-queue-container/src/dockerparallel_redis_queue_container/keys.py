@@ -35,7 +35,7 @@ key                           type    content
 ``done``, ``failed``          hash    worker id -> number of tasks
 ``counts``                    hash    totals: ``submitted``, ``done``, ``failed``, ``retried``,
                                       ``died``, ``task_bytes``, ``result_bytes``; and ``pace_us``,
-                                      what a task takes now
+                                      what a task took, at the time ``pace_at``
 ``code``                      hash    digest -> source bundle of modules
 ============================  ======  ============================================================
 

@@ -28,7 +28,7 @@ end
 
 -- How long tasks take now, by the worker that was heard of last: how many workers are worth waking.
 local function note_pace(us)
-  if us > 0 then redis.call('HSET', p .. 'counts', 'pace_us', us) end
+  if us > 0 then redis.call('HSET', p .. 'counts', 'pace_us', us, 'pace_at', now_ms()) end
 end
 
 -- Lua passes at most some thousand values to a function.
@@ -108,13 +108,15 @@ HAND_OUT = """
 -- Give each idle worker one of the tasks that wait, and wake it. Those heard of last come first,
 -- since others may be dead, and a gift would wait for the end of their lease. A live worker asks
 -- each second, so one that is passed over here finds what waits by itself. Waking one costs more
--- than a short task: beyond eight, each is to find 2 ms of work. If tasks take longer, those that
--- hold them give them back, which says so.
+-- than a short task: each is to find 2 ms of work, or, where no task has ended just now and so what
+-- comes may be of another kind, the first eight need not. If tasks take longer, those that hold
+-- them give them back, which says so.
 local function hand_out()
   if full or redis.call('EXISTS', p .. 'idle') == 0 then return end
   local now = now_ms()
-  local pace_us = tonumber(redis.call('HGET', p .. 'counts', 'pace_us') or 2000)
-  local most = math.max(8, math.ceil(redis.call('LLEN', p .. 'tasks') * pace_us / 2000))
+  local pace_us, at = unpack(redis.call('HMGET', p .. 'counts', 'pace_us', 'pace_at'))
+  local most = math.ceil(redis.call('LLEN', p .. 'tasks') * (pace_us or 2000) / 2000)
+  if now - (at or 0) > 100 then most = math.max(8, most) end
   local woken = 0
   while woken < most do
     local id, payload
