@@ -81,7 +81,7 @@ EXAMPLES = {
 
 @pytest.mark.parametrize(("file", "output"), EXAMPLES.items(), ids=EXAMPLES)
 def test_the_example_runs(file: str, output: str, tmp_path: Path) -> None:
-    (example,) = re.findall(
+    example, *_ = re.findall(
         r"```python\n(.*?)```", (ROOT / file).read_text("utf-8"), flags=re.DOTALL
     )
     script = tmp_path / "example.py"
@@ -102,7 +102,7 @@ def test_the_example_runs(file: str, output: str, tmp_path: Path) -> None:
 @pytest.mark.timeout(900)
 def test_the_example_in_containers_runs(tmp_path: Path) -> None:
     text = (ROOT / "packages/local-docker-provider/README.md").read_text("utf-8")
-    (example,) = re.findall(r"```python\n(.*?)```", text, flags=re.DOTALL)
+    example, *_ = re.findall(r"```python\n(.*?)```", text, flags=re.DOTALL)
     script = tmp_path / "example.py"
     script.write_text(example, encoding="utf-8")
     done = subprocess.run(

@@ -142,6 +142,29 @@ def test_files_are_looked_at_now_and_then_in_a_row_of_tasks(
     assert digest_in(pickler, rows.work, in_a_row=True) not in {first, second}
 
 
+def test_an_edit_that_was_seen_counts_for_the_next_in_a_row(
+    project: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    write_files(
+        project,
+        {"rows.py": "import other\ndef work():\n    pass\n", "other.py": "def work():\n    pass\n"},
+    )
+    rows, other = importlib.import_module("rows"), importlib.import_module("other")
+    # Later stamps are never trusted, as those of a file that was edited just now.
+    monkeypatch.setattr(source_bundle, "_settled_ns", lambda _: 0)
+    pickler = TaskPickler(lambda _digest, _bundle: None)
+    first = digest_in(pickler, rows.work, in_a_row=False)
+    packed = pickler.pack(rows.work, (), {}, in_a_row=False)
+    before = decode_header(header_bytes(packed.payload)).modules
+    monkeypatch.setattr(source_bundle, "_settled_ns", lambda _: 2**63)
+    write_files(project, {"other.py": "def work():\n    return 2\n"})
+    pickler.pack(other.work, (), {}, in_a_row=False)
+    packed = pickler.pack(rows.work, (), {}, in_a_row=True)
+    after = decode_header(header_bytes(packed.payload)).modules
+    assert after["rows"] == before["rows"] == first
+    assert after["other"] != before["other"]
+
+
 def test_a_file_that_has_just_been_edited_is_always_looked_at(project: Path) -> None:
     write_files(project, {"rows.py": "def work():\n    pass\n"})
     rows = importlib.import_module("rows")

@@ -80,8 +80,7 @@ class QueueClient(ClientSession):
             Whatever pickling the call raises.
         """
         self._check_process()
-        quick = time.perf_counter() - self._last_submit < _QUICK_SECONDS
-        in_a_row = quick or len(self._futures) > 0
+        in_a_row = time.perf_counter() - self._last_submit < _QUICK_SECONDS
         packed = self._pickler.pack(function, args, kwargs, in_a_row=in_a_row)
         future: ClusterFuture[_T] = self._new_future(group)
         try:

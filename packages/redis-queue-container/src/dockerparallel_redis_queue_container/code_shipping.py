@@ -134,6 +134,7 @@ class CodeShipper:
             if in_a_row and began < trusted_until:
                 digests.update(known)
                 return
+            self._collected.pop(root, None)
             settled, whole = True, not digests
             wanted = [root]
             while wanted:
@@ -159,7 +160,8 @@ class CodeShipper:
         if known is not None:
             if known.is_current():
                 return known
-            # So what the import system remembers of its folder may be outdated, too.
+            # Others that need it are as outdated as what the import system remembers of its folder.
+            self._collected.clear()
             importlib.invalidate_caches()
         problem: OSError | None = None
         for _ in range(_READ_ATTEMPTS):
