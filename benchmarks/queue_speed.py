@@ -289,7 +289,9 @@ def measure(contender: Contender, submits: int) -> dict[str, float]:
             with contender.joblib():
                 tasks = [delayed(nothing)(number) for number in range(4 * submits)]
                 Parallel()(tasks[:200])
-                found["joblib_per_s"] = len(tasks) / seconds(lambda: Parallel()(tasks))
+                # One takes some hundredths of a second, less than a whim of the machine.
+                spent = statistics.median(seconds(lambda: Parallel()(tasks)) for _ in range(7))
+                found["joblib_per_s"] = len(tasks) / spent
     return found
 
 

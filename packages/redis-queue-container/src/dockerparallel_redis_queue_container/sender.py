@@ -113,11 +113,18 @@ class Sender:
             # answers waits for no result, also where the results are there already.
             in_a_row = time.perf_counter() - self._last < self._round_trip
             beside = not wait or in_a_row or len(self.futures) > 1 or self._must_not_wait()
-            if beside or self._busy or self._kept or self._turns:
-                self._keep(task)
-                self._last = time.perf_counter()
-                return
-            self._take_on([task])
+            keep = beside or self._busy or self._kept or self._turns
+            wakes = False
+            if keep:
+                wakes = self._keep(task)
+            else:
+                self._take_on([task])
+        if keep:
+            if wakes and wait:
+                # Else it would wait for the interpreter until this thread has used up its time.
+                time.sleep(0)
+            self._last = time.perf_counter()
+            return
         began = time.perf_counter()
         try:
             self._transmit()
@@ -223,7 +230,8 @@ class Sender:
     def _would_wait(self) -> bool:
         return self._waits_for_memory and self._must_not_wait()
 
-    def _keep(self, task: Task) -> None:
+    def _keep(self, task: Task) -> bool:
+        """Keep a task for the own thread; returns whether that was waiting for one."""
         while self._kept_bytes > _MOST_KEPT_BYTES and not self._closed:
             if self._must_not_wait():
                 break
@@ -233,8 +241,10 @@ class Sender:
         self._kept.append(task)
         self._kept_ever += 1
         self._kept_bytes += len(task.payload)
-        if len(self._kept) == 1 and not self._busy:
+        wakes = len(self._kept) == 1 and not self._busy
+        if wakes:
             self._changed.notify_all()
+        return wakes
 
     def _take_on(self, tasks: Sequence[Task]) -> None:
         self._busy, self._on_its_way = True, list(tasks)
