@@ -6,6 +6,7 @@ import os
 import re
 import subprocess
 import sys
+import time
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -48,6 +49,12 @@ def image() -> Iterator[str]:
         pytest.skip(reason)
     name = demo_image.ensure()
     yield name
+    # The engine removes a container that was run with --rm after its command has returned.
+    users = ("docker", "ps", "--all", "--quiet", "--filter", f"ancestor={name}")
+    deadline = time.monotonic() + 30.0
+    while base_image.run(*users).strip():
+        assert time.monotonic() < deadline, f"after 30 s there are still containers of {name}"
+        time.sleep(0.1)
     base_image.run("docker", "image", "rm", name)
 
 
