@@ -13,7 +13,7 @@ from typing import Any
 
 from dockerparallel.errors import InvalidTypeError, InvalidValueError
 
-_QUEUE_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9_-]{0,62}")
+_IDENTIFIER = re.compile(r"[A-Za-z0-9][A-Za-z0-9_-]{0,62}")
 
 
 def check_int(
@@ -87,13 +87,18 @@ def check_secret(name: str, value: object) -> str:
 
 def check_job_queue_name(value: object) -> str:
     """Return ``value`` if it is a usable ``job_queue_name``."""
+    return check_identifier("job_queue_name", value)
+
+
+def check_identifier(name: str, value: object) -> str:
+    """Return ``value`` if it names something as ``job_queue_name`` does: 1 to 63 characters."""
     if not isinstance(value, str):
         raise InvalidTypeError(
-            f"job_queue_name must be a string, not {value!r} of type {type(value).__name__}."
+            f"{name} must be a string, not {value!r} of type {type(value).__name__}."
         )
-    if not _QUEUE_NAME.fullmatch(value):
+    if not _IDENTIFIER.fullmatch(value):
         raise InvalidValueError(
-            f"job_queue_name {value!r} cannot be used: it may hold letters, digits, '_' and '-', "
+            f"{name} {value!r} cannot be used: it may hold letters, digits, '_' and '-', "
             "at most 63 characters, and starts with a letter or digit."
         )
     return value

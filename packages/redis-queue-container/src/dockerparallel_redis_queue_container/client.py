@@ -142,16 +142,14 @@ class QueueClient(ClientSession):
         withdrawn = self._sender.withdraw([future.task_id for future in candidates])
         for future in candidates:
             if future.task_id in withdrawn:
-                future.mark_cancelled()
-                self._futures.pop(future.task_id)
+                self._settle_cancelled(future)
         candidates = [future for future in candidates if future.task_id not in withdrawn]
         while candidates:
             replies = self._try_cancel([future.task_id for future in candidates])
             undecided = []
             for future, reply in zip(candidates, replies, strict=True):
                 if reply is Cancelled.YES:
-                    future.mark_cancelled()
-                    self._futures.pop(future.task_id)
+                    self._settle_cancelled(future)
                 elif reply is Cancelled.NOT_YET:
                     undecided.append(future)
             if not undecided or self._collector.is_own_thread() or time.monotonic() > deadline:
@@ -212,6 +210,10 @@ class QueueClient(ClientSession):
         except BackendError:
             # The server is gone, and the futures fail; or it has refused.
             return [Cancelled.NO] * len(task_ids)
+
+    def _settle_cancelled(self, future: ClusterFuture[Any]) -> None:
+        future.mark_cancelled()
+        self._futures.pop(future.task_id)
 
     def _take_back(self, futures: Sequence[ClusterFuture[Any]]) -> None:
         self.cancel_futures(futures)

@@ -9,13 +9,13 @@ from typing import TYPE_CHECKING, Any, Self
 
 from dockerparallel import DockerContainer, exported
 from dockerparallel.errors import InvalidTypeError
-from dockerparallel.validation import check_int
+from dockerparallel.validation import check_identifier, check_int
 from dockerparallel_redis_queue_container import registration, settings
 from dockerparallel_redis_queue_container.executor import ClusterExecutor
 from dockerparallel_redis_queue_container.image_build import DEFAULT_IMAGE, ImageBuild, is_ours
 from dockerparallel_redis_queue_container.job_functions import JobFunctions
 from dockerparallel_redis_queue_container.joblib_backend import BACKEND_NAME
-from dockerparallel_redis_queue_container.jobs import JobRequest, check_job_name
+from dockerparallel_redis_queue_container.jobs import JobRequest
 from dockerparallel_redis_queue_container.package_functions import PackageFunctions
 from dockerparallel_redis_queue_container.registering import (
     RegistrationOptions,
@@ -250,7 +250,7 @@ class RedisQueueWorkerContainer(JobFunctions, PackageFunctions, DockerContainer)
         chosen = RegistrationOptions.parse(options)
         if job is None:
             return ClusterExecutor(open_client(cluster, chosen), cluster)
-        request = JobRequest(check_job_name(job), "create")
+        request = JobRequest(check_identifier("job", job), "create")
         return ClusterExecutor(open_job(cluster, chosen, request), cluster)
 
     @exported

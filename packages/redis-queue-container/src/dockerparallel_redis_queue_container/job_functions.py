@@ -5,8 +5,9 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 from dockerparallel import exported
+from dockerparallel.validation import check_identifier
 from dockerparallel_redis_queue_container.executor import ClusterExecutor
-from dockerparallel_redis_queue_container.jobs import JobRequest, check_job_name
+from dockerparallel_redis_queue_container.jobs import JobRequest
 from dockerparallel_redis_queue_container.registering import (
     RegistrationOptions,
     answering,
@@ -48,7 +49,7 @@ class JobFunctions:
         ServerNotRunningError, QueueConnectionError, InvalidTypeError, InvalidValueError
             As :meth:`executor`.
         """
-        request = JobRequest(check_job_name(job), "take over" if take_over else "attach")
+        request = JobRequest(check_identifier("job", job), "take over" if take_over else "attach")
         chosen = RegistrationOptions.parse(options)
         return ClusterExecutor(open_job(cluster, chosen, request), cluster)
 
@@ -89,6 +90,6 @@ class JobFunctions:
         ServerNotRunningError, QueueConnectionError, InvalidTypeError, InvalidValueError
             As :meth:`executor`.
         """
-        check_job_name(job)
+        check_identifier("job", job)
         with answering(cluster) as client:
             client.job_book.remove(job, force=force)

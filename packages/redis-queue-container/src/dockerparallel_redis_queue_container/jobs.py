@@ -9,13 +9,11 @@ from __future__ import annotations
 
 import json
 import os
-import re
 import socket
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Any, Literal
 
-from dockerparallel.errors import InvalidTypeError, InvalidValueError
 from dockerparallel_redis_queue_container import job_scripts
 from dockerparallel_redis_queue_container.errors import (
     JobExistsError,
@@ -30,7 +28,6 @@ SILENT_SECONDS = 30.0
 
 Wanted = Literal["create", "attach", "take over"]
 
-_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9_-]{0,62}", re.ASCII)
 _CANCEL_AT_ONCE = 1000
 
 
@@ -40,27 +37,6 @@ class JobRequest:
 
     name: str
     wanted: Wanted
-
-
-def check_job_name(name: object) -> str:
-    """Return a name that can be a job's.
-
-    Raises
-    ------
-    InvalidTypeError
-        It is no string.
-    InvalidValueError
-        It does not consist of 1 to 63 letters, digits, ``_`` and ``-``, the first of them a letter
-        or digit.
-    """
-    if not isinstance(name, str):
-        raise InvalidTypeError(f"The name of a job must be a string, not {name!r}.")
-    if not _NAME.fullmatch(name):
-        raise InvalidValueError(
-            f"The name of a job has 1 to 63 letters, digits, '_' and '-', and begins with a letter "
-            f"or digit; {name!r} does not."
-        )
-    return name
 
 
 @dataclass(frozen=True)
