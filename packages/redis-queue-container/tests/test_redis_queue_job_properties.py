@@ -6,10 +6,10 @@ import itertools
 from typing import Any
 
 import pytest
-from hypothesis import HealthCheck, Phase, settings
 from hypothesis import strategies as st
-from hypothesis.stateful import RuleBasedStateMachine, initialize, rule, run_state_machine_as_test
+from hypothesis.stateful import RuleBasedStateMachine, initialize, rule
 from redis_queue_harness import Server, Site
+from redis_queue_state_machines import play
 
 from dockerparallel_redis_queue_container import JobInUseError
 from dockerparallel_redis_queue_container.jobs import JobBook, JobRequest, Wanted
@@ -147,16 +147,4 @@ class Job(RuleBasedStateMachine):
 @pytest.mark.timeout(300)
 def test_who_attaches_at_last_has_each_result_once(server: Server, tmp_path: Any) -> None:
     machine = type("JobOnServer", (Job,), {"server": server, "folder": tmp_path})
-    run_state_machine_as_test(
-        machine,
-        settings=settings(
-            # A failure is told as it was found: to simplify it takes minutes on a real server.
-            phases=[Phase.generate],
-            max_examples=150,
-            stateful_step_count=40,
-            deadline=None,
-            derandomize=True,
-            database=None,
-            suppress_health_check=list(HealthCheck),
-        ),
-    )
+    play(machine, max_examples=150, stateful_step_count=40)

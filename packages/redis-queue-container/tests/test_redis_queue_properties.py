@@ -7,16 +7,15 @@ from typing import Any
 
 import pytest
 import redis
-from hypothesis import HealthCheck, Phase, settings
 from hypothesis import strategies as st
 from hypothesis.stateful import (
     RuleBasedStateMachine,
     initialize,
     invariant,
     rule,
-    run_state_machine_as_test,
 )
 from redis_queue_harness import Server, Site
+from redis_queue_state_machines import play
 
 from dockerparallel_redis_queue_container import settings as queue_settings
 from dockerparallel_redis_queue_container.records import Delivery, Task, record_of
@@ -210,16 +209,4 @@ class Queue(RuleBasedStateMachine):
 @pytest.mark.timeout(300)
 def test_each_result_comes_once_whatever_happens_in_between(server: Server, tmp_path: Any) -> None:
     machine = type("QueueOnServer", (Queue,), {"server": server, "folder": tmp_path})
-    run_state_machine_as_test(
-        machine,
-        settings=settings(
-            # A failure is told as it was found: to simplify it takes minutes on a real server.
-            phases=[Phase.generate],
-            max_examples=400,
-            stateful_step_count=50,
-            deadline=None,
-            derandomize=True,
-            database=None,
-            suppress_health_check=list(HealthCheck),
-        ),
-    )
+    play(machine, max_examples=400, stateful_step_count=50)

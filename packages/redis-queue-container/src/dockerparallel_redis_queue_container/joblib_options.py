@@ -5,7 +5,8 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
-from dockerparallel.errors import InvalidTypeError, InvalidValueError
+from dockerparallel.errors import InvalidTypeError
+from dockerparallel.validation import check_int
 
 _OURS = ("initializer", "initargs")
 # joblib gives the first five to every backend; the last one is loky's, about processes of this
@@ -54,10 +55,4 @@ def check_threads(number: Any) -> int | None:
     InvalidTypeError, InvalidValueError
         It is neither ``None`` nor a whole number from 1.
     """
-    if number is None:
-        return None
-    if isinstance(number, bool) or not isinstance(number, int):
-        raise InvalidTypeError(f"inner_max_num_threads must be a whole number, not {number!r}.")
-    if number < 1:
-        raise InvalidValueError(f"inner_max_num_threads must be at least 1, not {number}.")
-    return number
+    return None if number is None else check_int("inner_max_num_threads", number, minimum=1)
