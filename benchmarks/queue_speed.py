@@ -41,6 +41,8 @@ ROUND_TRIPS = 300
 SKEWED = [SLEEP_SECONDS] * 90 + [100 * SLEEP_SECONDS] * 10
 random.Random(1).shuffle(SKEWED)  # noqa: S311  # no secret
 SHARERS = 100
+# Times the number of single submits.
+JOBLIB_TASKS = 40
 
 COLUMNS = {
     "first_result_s": "first result, s",
@@ -287,9 +289,9 @@ def measure(contender: Contender, submits: int) -> dict[str, float]:
             found["shared_copies"] = (sent_by_server() - before) / PAYLOAD_BYTES
         if contender.joblib is not None:
             with contender.joblib():
-                tasks = [delayed(nothing)(number) for number in range(4 * submits)]
+                # So many that it does not matter that joblib looks for results each 10 ms only.
+                tasks = [delayed(nothing)(number) for number in range(JOBLIB_TASKS * submits)]
                 Parallel()(tasks[:200])
-                # One takes some hundredths of a second, less than a whim of the machine.
                 spent = statistics.median(seconds(lambda: Parallel()(tasks)) for _ in range(7))
                 found["joblib_per_s"] = len(tasks) / spent
     return found

@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import functools
+import importlib
 import subprocess
 import sys
 import textwrap
 import warnings
 from collections.abc import Iterator
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import joblib
@@ -17,6 +19,7 @@ from joblib import Parallel, delayed, parallel_config
 from redis_queue_harness import Site, cluster_on
 
 from dockerparallel import DockerCluster
+from dockerparallel_redis_queue_container import code_shipping, source_bundle
 
 
 @pytest.fixture
@@ -60,6 +63,28 @@ def test_what_is_made_on_the_spot_travels(cluster: DockerCluster) -> None:
     assert Parallel()(delayed(lambda n: n * offset)(n) for n in range(4)) == [0, 3, 6, 9]
     assert Parallel()(delayed(functools.partial(pow, 2))(n) for n in range(4)) == [1, 2, 4, 8]
     assert Parallel()(delayed(Number(n).more)(1) for n in range(4)) == [1, 2, 3, 4]
+
+
+def test_an_edit_counts_from_the_next_call_on(
+    cluster: DockerCluster, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.syspath_prepend(str(tmp_path))
+    (tmp_path / "edited.py").write_text("def get(_):\n    return 1\n")
+    edited = importlib.import_module("edited")
+    del sys.modules["edited"]
+    monkeypatch.setitem(sys.modules, "edited", edited)
+    # Else no file is trusted that was written just now, and none for longer than a moment.
+    monkeypatch.setattr(source_bundle, "_settled_ns", lambda _: 0)
+    monkeypatch.setattr(code_shipping, "time", SimpleNamespace(monotonic=lambda: 1000.0))
+
+    def numbers() -> Iterator[int]:
+        yield from range(3)
+        (tmp_path / "edited.py").write_text("def get(_):\n    return 20\n")
+        yield from range(3)
+
+    with Parallel(n_jobs=3, batch_size=1, pre_dispatch=1) as parallel:
+        assert parallel(delayed(edited.get)(n) for n in numbers()) == [1] * 6
+        assert parallel(delayed(edited.get)(n) for n in range(3)) == [20] * 3
 
 
 def test_functions_of_a_session_without_a_file_travel(cluster: DockerCluster, site: Site) -> None:

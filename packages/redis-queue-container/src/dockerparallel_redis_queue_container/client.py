@@ -50,6 +50,7 @@ class QueueClient(ClientSession):
         group: object = None,
         *,
         wait: bool = True,
+        in_a_row: bool = False,
     ) -> ClusterFuture[_T]:
         """Send one call to the workers; returns its future.
 
@@ -65,6 +66,9 @@ class QueueClient(ClientSession):
             What :meth:`open_futures` finds the future by.
         wait
             Whether a call that comes alone waits for the server to take it, and raises its error.
+        in_a_row
+            Whether it belongs to the call before it, so that files edited in between need not be
+            looked for; calls that come at once after another are taken for such in any case.
 
         Raises
         ------
@@ -80,7 +84,7 @@ class QueueClient(ClientSession):
             Whatever pickling the call raises.
         """
         self._check_process()
-        in_a_row = time.perf_counter() - self._last_submit < _QUICK_SECONDS
+        in_a_row = in_a_row or time.perf_counter() - self._last_submit < _QUICK_SECONDS
         packed = self._pickler.pack(function, args, kwargs, in_a_row=in_a_row)
         future: ClusterFuture[_T] = self._new_future(group)
         try:

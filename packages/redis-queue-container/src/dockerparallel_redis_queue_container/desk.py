@@ -69,7 +69,10 @@ class Desk:
         self._last_talk = 0.0
         self._last_look = 0.0
         self._dropped = ""
-        self._wake = threading.Event()
+        # What the helper waits for. A bare lock: an event takes longer to set, and that is time
+        # between two tasks.
+        self._asleep = threading.Lock()
+        self._asleep.acquire()
         self._resting = True
 
     def start(self) -> None:
@@ -92,7 +95,9 @@ class Desk:
         self._marker.begin(claim.task_id)
         if self._resting or self._pace.is_slow:
             self._resting = False
-            self._wake.set()
+            # Nobody else releases it, and where it is free, the helper has been woken already.
+            if self._asleep.locked():
+                self._asleep.release()
         return claim
 
     def finish(self, outcome: bytes) -> None:
@@ -151,12 +156,12 @@ class Desk:
         """Look after a task that runs: at once where it is told to, else now and then."""
         silent, quiet_ticks = False, 0
         while True:
-            self._wake.wait(None if self._resting else _TICK)
-            self._wake.clear()
+            self._asleep.acquire(timeout=-1 if self._resting else _TICK)
             quiet_ticks = 0 if self._running else quiet_ticks + 1
             if quiet_ticks > _TICKS_TO_REST:
-                # The main thread wakes us with its next task.
+                # The main thread wakes us with its next task, unless it has begun it just now.
                 self._resting, quiet_ticks = True, 0
+                self._resting = not self._running
             try:
                 self._look_after()
                 silent = False

@@ -139,13 +139,15 @@ class RedisQueueBackend(AutoBatchingMixin, _Backend):
         return self.effective_n_jobs(n_jobs)
 
     def start_call(self) -> None:
-        """Drop the batches that joblib has kept of a call that failed.
+        """Forget what belongs to the calls before, with the batches of one that failed.
 
-        It would take them for batches of the call that starts now, and mix up the results.
+        joblib keeps these; it would take them for batches of the call that starts now, and mix up
+        the results. It does not say whose call it is.
         """
         with self._lock:
-            calls = list(self._turnstiles)
-        for parallel in calls:
+            calls = list(self._turnstiles.items())
+        for parallel, turnstile in calls:
+            turnstile.start_call()
             kept = getattr(parallel, "_ready_batches", None)
             if kept is None or kept.empty():
                 continue

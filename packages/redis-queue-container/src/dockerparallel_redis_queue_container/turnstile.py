@@ -43,6 +43,11 @@ class Turnstile:
         self._waiting: deque[tuple[Batch, Future[Any]]] = deque()
         self._inside = 0
         self._turning = False
+        self._sent_some = False
+
+    def start_call(self) -> None:
+        """Begin a call of the ``Parallel`` object: what was edited since the last one counts."""
+        self._sent_some = False
 
     def submit(self, batch: Batch, callback: Callback | None) -> Future[Any]:
         """Send a batch, now or when its turn comes; never raises.
@@ -84,10 +89,10 @@ class Turnstile:
     # -----------------------------------------------------------------------------------------
 
     def _send(self, batch: Batch) -> Future[Any]:
+        in_a_row, self._sent_some = self._sent_some, True
+        function, args = (batch, ()) if self._setup is None else (run_batch, (batch, self._setup))
         try:
-            if self._setup is None:
-                return self._client.submit_call(batch, (), {}, self, wait=False)
-            return self._client.submit_call(run_batch, (batch, self._setup), {}, self, wait=False)
+            return self._client.submit_call(function, args, {}, self, wait=False, in_a_row=in_a_row)
         except DockerParallelError as error:
             return _failed(error)
         except Exception as error:  # noqa: BLE001  # whatever the objects raise when pickled
