@@ -5,7 +5,7 @@
 - for growing numbers of tasks, the client's processor time and memory, the server's commands and
   what is left in its memory, each for ``submit``, ``map`` with a buffer and joblib generators;
 - for growing numbers of worker processes, the throughput of no-ops, which the cores of the machine
-  bound, and of tasks that sleep, which they do not.
+  bound, and of tasks that sleep, which bound it less the longer they are.
 
 Each line is measured in a process of its own, on a cluster of its own.
 """
@@ -16,6 +16,7 @@ import argparse
 import json
 import os
 import resource
+import statistics
 import subprocess
 import sys
 import time
@@ -28,7 +29,7 @@ import redis
 
 LIMIT_SECONDS = 900.0
 BUFFER = 1000
-SLEEP_SECONDS = 1.0
+SLEEPS = (0.1, 1.0)
 
 TASK_COLUMNS = {
     "way": "",
@@ -44,12 +45,20 @@ WORKER_COLUMNS = {
     "workers": "workers",
     "start_s": "start, s",
     "per_s": "no-ops/s",
-    "sleeps_share": f"{SLEEP_SECONDS:g} s tasks, share of ideal",
+    **{
+        f"{seconds:g}_s_per_s": f"{seconds:g} s tasks/s (and their share of the ideal)"
+        for seconds in SLEEPS
+    },
 }
 
 
 def nothing(_: int) -> None:
     """Do nothing."""
+
+
+def get_ready(_: int) -> None:
+    """Keep a worker busy, so that the next one goes to another."""
+    time.sleep(SLEEPS[-1])
 
 
 def by_submit(executor: Any, count: int) -> None:
@@ -151,19 +160,25 @@ def measure_workers(count: int, submits: int) -> dict[str, Any]:
             if time.perf_counter() - began > LIMIT_SECONDS:
                 raise TimeoutError(f"no {count} workers within {LIMIT_SECONDS:g} s")
         start = time.perf_counter() - began
-        by_submit(executor, 1000)
-        began = time.perf_counter()
-        by_submit(executor, submits)
-        spent = time.perf_counter() - began
-        began = time.perf_counter()
-        list(executor.map(time.sleep, [SLEEP_SECONDS] * (3 * count)))
-        slept = time.perf_counter() - began
-    return {
-        "workers": count,
-        "start_s": start,
-        "per_s": submits / spent,
-        "sleeps_share": 3 * SLEEP_SECONDS / slept,
-    }
+        # Each imports the function before it is measured.
+        list(executor.map(get_ready, range(2 * count)))
+        rates = []
+        for _ in range(3):
+            began = time.perf_counter()
+            by_submit(executor, submits)
+            rates.append(submits / (time.perf_counter() - began))
+        found: dict[str, Any] = {
+            "workers": count,
+            "start_s": start,
+            "per_s": statistics.median(rates),
+        }
+        for seconds in SLEEPS:
+            tasks = int(3 * count / seconds)
+            began = time.perf_counter()
+            list(executor.map(time.sleep, [seconds] * tasks))
+            rate = tasks / (time.perf_counter() - began)
+            found[f"{seconds:g}_s_per_s"] = f"{rate:,.4g} ({rate * seconds / count:.3f})"
+    return found
 
 
 def in_a_process(*arguments: object) -> dict[str, Any]:

@@ -30,6 +30,8 @@ class Proxy:
 
     def __init__(self, server: Endpoint) -> None:
         self._server = server
+        self._delay = 0.0
+        self.pieces = 0
         self._links: set[Link] = set()
         self._loop = asyncio.new_event_loop()
         self._thread = threading.Thread(target=self._loop.run_forever)
@@ -52,6 +54,10 @@ class Proxy:
     def resume(self) -> None:
         """Pass on what was held, and what comes from now on."""
         self._do(self._set(passes=True))
+
+    def slow_down(self, seconds: float) -> None:
+        """Pass each piece on so much later, in both directions."""
+        self._delay = seconds
 
     def drop(self) -> None:
         """Reset all connections; new ones are passed on, unless all is held."""
@@ -113,6 +119,8 @@ class Proxy:
         self, link: Link, reader: asyncio.StreamReader, writer: asyncio.StreamWriter
     ) -> None:
         while data := await reader.read(65536):
+            self.pieces += 1
+            await asyncio.sleep(self._delay)
             await self._open.wait()
             if not link.lost:
                 writer.write(data)

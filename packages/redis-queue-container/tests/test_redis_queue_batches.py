@@ -189,8 +189,24 @@ def test_a_portion_is_some_milliseconds_of_work() -> None:
     assert pace.portion == 128
     pace.add(10.0)
     assert pace.portion > 1
-    assert pace.too_long(0.1)
+    assert pace.limit < 0.1
     for _ in range(50):
         pace.add(10.0)
     assert (pace.portion, pace.ahead) == (1, 0)
-    assert not pace.too_long(15.0)
+    assert pace.limit > 15.0
+
+
+def test_a_slow_server_is_asked_for_more_and_less_often() -> None:
+    pace = Pace()
+    pace.add(0.01)
+    assert (pace.portion, pace.patience, pace.stale) == (1, 0.0, 0.1)
+    for _ in range(50):
+        pace.add_round_trip(0.0005)
+    assert (pace.portion, pace.stale) == (1, 0.1)
+    assert pace.patience == pytest.approx(0.004, rel=0.01)
+    for _ in range(50):
+        pace.add_round_trip(0.1)
+    # Shorter than others wait before they take what is held.
+    assert pace.stale == pytest.approx(0.4, rel=0.01)
+    assert pace.patience == pytest.approx(0.16, rel=0.01)
+    assert pace.portion == pace.ahead == 15

@@ -102,6 +102,25 @@ def test_a_cut_between_workers_and_server_changes_no_result(
     patient.wait_for_workers(2)
 
 
+def test_a_server_that_answers_slowly_is_asked_for_more_at_a_time(
+    patient: Site, way: Proxy
+) -> None:
+    patient.start_workers(2, {settings.SERVER_PORT: str(way.endpoint.port)})
+    client = patient.client()
+    client.submit(len, "").result(PATIENCE)
+    # There and back it takes longer than a worker may be silent on a short way.
+    way.slow_down(0.06)
+    tally = Tally()
+    tally.submit(client, range(TASKS))
+    tally.check()
+    assert patient.counts() == {"done": TASKS + 1}
+    pieces = way.pieces
+    tally = Tally()
+    tally.submit(client, range(TASKS))
+    tally.check()
+    assert way.pieces - pieces < TASKS / 2
+
+
 def test_where_all_are_cut_off_for_longer_than_the_lease_nobody_is_taken_for_dead(
     patient: Site, way: Proxy
 ) -> None:

@@ -22,7 +22,7 @@ from dockerparallel_redis_queue_container import outcomes
 from dockerparallel_redis_queue_container.begun_marker import BegunMarker
 from dockerparallel_redis_queue_container.pace import Pace
 from dockerparallel_redis_queue_container.records import Claim, record_of
-from dockerparallel_redis_queue_container.task_queue import STALE_MILLISECONDS, TaskQueue
+from dockerparallel_redis_queue_container.task_queue import TaskQueue
 
 BREAK_OFF = signal.SIGUSR1
 """What the helper sends to its own process where the task that runs is to be broken off."""
@@ -30,8 +30,7 @@ BREAK_OFF = signal.SIGUSR1
 _BLOCK_SECONDS = 1.0
 _SPARE_BLOCK_SECONDS = 0.025
 _TICK = 0.01
-_TICKS_TO_REST = 50
-_STALE = STALE_MILLISECONDS / 1000
+_TICKS_TO_REST = 2
 _LAST_WORD_SECONDS = 1.0
 _LARGE_RESULTS = 1024 * 1024
 _DROPPED_SECONDS = 1.0
@@ -68,6 +67,8 @@ class Desk:
         self._begun = 0.0
         self._last_talk = 0.0
         self._last_look = 0.0
+        # Whether the server has just told what waits here; however long that took, one may begin.
+        self._confirmed = False
         self._dropped = ""
         # What the helper waits for. A bare lock: an event takes longer to set, and that is time
         # between two tasks.
@@ -87,9 +88,10 @@ class Desk:
         with self._hand:
             if not self._waiting:
                 return None
-            if now - self._last_talk > _STALE / 2:
+            if not self._confirmed and now - self._last_talk > self._pace.stale / 2:
                 # Others may have taken what waits here, and that of a second execution is lost.
                 return None
+            self._confirmed = False
             claim = self._waiting.popleft()
             self._running, self._begun = claim.task_id, now
         self._marker.begin(claim.task_id)
@@ -120,10 +122,12 @@ class Desk:
             self._marker.end()
             if self._waiting:
                 # The helper has just brought tasks, or all are to be confirmed after a long one.
-                if time.monotonic() - self._last_talk > _STALE / 2:
+                if time.monotonic() - self._last_talk > self._pace.stale / 2:
                     self._ask(0)
+                self._confirmed = True
                 return
             idle, spare = self._ask(self._pace.portion)
+            self._confirmed = True
             if idle:
                 seconds = _SPARE_BLOCK_SECONDS if spare else _BLOCK_SECONDS
                 claim = self._queue.wait_for_task(self._worker_id, seconds)
@@ -154,43 +158,67 @@ class Desk:
 
     def _help(self) -> None:
         """Look after a task that runs: at once where it is told to, else now and then."""
-        silent, quiet_ticks = False, 0
+        silent, quiet_ticks, pause = False, 0, -1.0
         while True:
-            self._asleep.acquire(timeout=-1 if self._resting else _TICK)
-            quiet_ticks = 0 if self._running else quiet_ticks + 1
-            if quiet_ticks > _TICKS_TO_REST:
-                # The main thread wakes us with its next task, unless it has begun it just now.
-                self._resting, quiet_ticks = True, 0
-                self._resting = not self._running
+            self._asleep.acquire(timeout=pause)
             try:
-                self._look_after()
+                pause = self._look_after()
                 silent = False
             except (RedisError, OSError) as error:
+                pause = _TICK
                 if not silent:
                     _log.warning("The server does not take requests: %s", error)
                     silent = True
             except Exception:  # noqa: BLE001  # see below
                 # A fault of ours here costs speed only: the main thread does all of it too.
+                pause = _TICK
                 _log.exception("The helper of the worker failed")
+            quiet_ticks = 0 if self._running else quiet_ticks + 1
+            if quiet_ticks > _TICKS_TO_REST:
+                pause, quiet_ticks = self._rest("", -1.0), 0
 
-    def _look_after(self) -> None:
-        now = time.monotonic()
-        if not self._running:
-            return
+    def _rest(self, task_id: str, pause: float) -> float:
+        """Have the next task wake us, and return how long to sleep for the one that runs."""
+        self._resting = True
+        if self._running != task_id:
+            # It has begun just now, and its thread may not have seen that we rest.
+            self._resting = False
+            return _TICK
+        return pause
+
+    def _look_after(self) -> float:
+        """Do what is to be done while a task runs; returns how long nothing else will be."""
+        now, task_id = time.monotonic(), self._running
+        if not task_id:
+            return _TICK
         age = now - self._begun
-        if self._pace.too_long(age) or now - self._last_talk > _TICK:
-            self._give_back(0 if self._pace.too_long(age) else self._pace.portion, age)
+        too_long = age > self._pace.limit
+        if too_long or now - self._last_talk > _TICK:
+            self._give_back(0 if too_long else self._pace.portion, age)
         if age > _DROPPED_SECONDS and now - self._last_look > _DROPPED_SECONDS:
             self._last_look = now
-            self._look_for_drop(self._running)
-        ahead = self._pace.ahead if not self._waiting and not self._pace.too_long(age) else 0
-        if not self._talk.acquire(blocking=False):
-            return
-        try:
-            if self._running and (ahead or self._finished):
-                self._ask(ahead)
-        finally:
-            self._talk.release()
+            self._look_for_drop(task_id)
+        ahead = self._pace.ahead if not self._waiting and not too_long else 0
+        due = now - self._last_talk > self._pace.patience
+        if (ahead or (due and self._finished)) and self._talk.acquire(blocking=False):
+            try:
+                if self._running:
+                    self._ask(ahead)
+            finally:
+                self._talk.release()
+        return self._next_look(task_id)
+
+    def _next_look(self, task_id: str) -> float:
+        begun, pace, now = self._begun, self._pace, time.monotonic()
+        moments = [max(begun, self._last_look) + _DROPPED_SECONDS]
+        if self._waiting:
+            moments.append(begun + pace.limit)
+        elif pace.ahead and now < begun + pace.limit:
+            moments.append(self._last_talk + max(_TICK, pace.patience))
+        if self._finished:
+            moments.append(self._last_talk + pace.patience)
+        pause = min(moments) - now
+        return self._rest(task_id, pause) if pause > _TICK else _TICK
 
     def _look_for_drop(self, task_id: str) -> None:
         """Break the task off where its client has dropped it."""
@@ -229,8 +257,15 @@ class Desk:
             most = min(most, 1)
         # The server counts our silence from when it got the claim, which is later.
         asked = time.monotonic()
-        pace = self._pace.seconds
-        reply = self._queue.claim(self._worker_id, records, most=most, holding=holding, pace=pace)
+        reply = self._queue.claim(
+            self._worker_id,
+            records,
+            most=most,
+            holding=holding,
+            pace=self._pace.seconds,
+            stale=self._pace.stale,
+        )
+        self._pace.add_round_trip(time.monotonic() - asked)
         for task_id in reply.dropped:
             _log.warning("Task %s was given to another worker meanwhile", task_id)
         with self._hand:

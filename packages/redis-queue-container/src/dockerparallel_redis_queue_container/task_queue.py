@@ -44,9 +44,6 @@ from dockerparallel_redis_queue_container.records import (
 )
 from dockerparallel_redis_queue_container.settings import QueueSettings
 
-STALE_MILLISECONDS = 100
-"""How long a worker may be silent before idle ones take what it holds and has not begun."""
-
 BLOB_SECONDS = 600
 """How long a blob is kept that no task needs yet."""
 
@@ -221,6 +218,7 @@ class TaskQueue:
         most: int = 1,
         holding: int = 0,
         pace: float = 0.0,
+        stale: float = 0.1,
     ) -> Claimed:
         """Hand in finished tasks and take the next ones, in one step.
 
@@ -238,6 +236,9 @@ class TaskQueue:
             or others took what it has not begun), it is told all that it holds.
         pace
             The seconds that it takes for a task, as far as it knows.
+        stale
+            The seconds that another may have been silent before this one, where it would be idle,
+            takes what that one holds and has not begun.
 
         Returns
         -------
@@ -246,7 +247,12 @@ class TaskQueue:
         """
         numbers = (_milliseconds(self.settings.lease), self.settings.result_expiry, most, holding)
         whole, spare, dropped, *parts = self.script(
-            scripts.CLAIM, worker, *numbers, STALE_MILLISECONDS, _microseconds(pace), *finished
+            scripts.CLAIM,
+            worker,
+            *numbers,
+            _milliseconds(stale),
+            _microseconds(pace),
+            *finished,
         )
         late, parts = parts[:dropped], parts[dropped:]
         tasks = [
