@@ -99,14 +99,18 @@ if arrived > 0 then
 end
 local most, room = tonumber(ARGV[4]), tonumber(ARGV[5])
 local reply, first = {}, tonumber(ARGV[6])
-for start = first, first + most - 1, 32 do
-  local part = redis.call('LRANGE', results, start, math.min(start + 31, first + most - 1))
+-- What is read and not returned has been copied for nothing, so the first tells how many to read.
+local start, number, last_one = first, 1, first + most - 1
+while start <= last_one do
+  local part = redis.call('LRANGE', results, start, math.min(start + number - 1, last_one))
   for _, record in ipairs(part) do
     reply[#reply + 1] = record
     room = room - #record
     if room <= 0 then return reply end
   end
-  if #part < 32 then break end
+  if #part < number then break end
+  start = start + number
+  number = math.max(1, math.min(32, math.floor(room / #part[#part])))
 end
 return reply
 """

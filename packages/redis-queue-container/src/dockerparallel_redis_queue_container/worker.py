@@ -22,8 +22,9 @@ from dockerparallel_redis_queue_container import outcomes
 from dockerparallel_redis_queue_container.begun_marker import BegunMarker
 from dockerparallel_redis_queue_container.blob_link import BlobLink
 from dockerparallel_redis_queue_container.connection import connect, persist
-from dockerparallel_redis_queue_container.desk import BREAK_OFF, Desk
+from dockerparallel_redis_queue_container.desk import Desk
 from dockerparallel_redis_queue_container.errors import ResultError
+from dockerparallel_redis_queue_container.helper import BREAK_OFF
 from dockerparallel_redis_queue_container.log_tail import LogTail
 from dockerparallel_redis_queue_container.logs import configure_logging
 from dockerparallel_redis_queue_container.memory_limit import be_killed_first
