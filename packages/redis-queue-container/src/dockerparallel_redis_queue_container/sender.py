@@ -16,13 +16,10 @@ from redis.exceptions import OutOfMemoryError
 from dockerparallel import BrokenClusterError
 from dockerparallel_redis_queue_container.errors import QueueFullError
 from dockerparallel_redis_queue_container.futures import ClusterFuture, OpenFutures, settle
+from dockerparallel_redis_queue_container.outbox import Outbox
 from dockerparallel_redis_queue_container.patience import Patience, queue_full
 from dockerparallel_redis_queue_container.records import Task
 from dockerparallel_redis_queue_container.task_queue import TaskQueue
-
-_MOST_TASKS = 500
-_MOST_BYTES = 4 * 1024 * 1024
-_MOST_KEPT_BYTES = 16 * 1024 * 1024
 
 _T = TypeVar("_T")
 
@@ -60,15 +57,11 @@ class Sender:
     memory_timeout: float = 120.0
     submitted: int = 0
     collector_thread: threading.Thread | None = None
-    _kept: list[Task] = field(default_factory=list)
-    _kept_bytes: int = 0
-    # How many tasks were ever kept, and how many of these were sent, withdrawn or have failed.
-    _kept_ever: int = 0
-    _sent_ever: int = 0
-    # When those may send who wait for it: once so many have been sent. Then they go first, so that
+    _outbox: Outbox = field(default_factory=Outbox)
+    # When those may send who wait for it: once so many are settled. Then they go first, so that
     # others who submit without a pause do not keep them waiting for ever.
     _turns: list[int] = field(default_factory=list)
-    # What is to be done, and when: once so many have been sent.
+    # What is to be done, and when: once so many are settled.
     _later: deque[tuple[int, Callable[[], None]]] = field(default_factory=deque)
     _busy: bool = False
     _busy_thread: int = 0
@@ -113,7 +106,7 @@ class Sender:
             # answers waits for no result, also where the results are there already.
             in_a_row = time.perf_counter() - self._last < self._round_trip
             beside = not wait or in_a_row or len(self.futures) > 1 or self._must_not_wait()
-            keep = beside or self._busy or self._kept or self._turns
+            keep = beside or self._busy or self._outbox or self._turns
             wakes = False
             if keep:
                 wakes = self._keep(task)
@@ -147,13 +140,13 @@ class Sender:
         """
         with self._changed:
             # The own thread sends what is kept, and cannot wait for itself.
-            turn = 0 if threading.current_thread() is self._thread else self._kept_ever
+            turn = 0 if threading.current_thread() is self._thread else self._outbox.kept_ever
             self._turns.append(turn)
             try:
                 self._changed.wait_for(
                     lambda: (
                         self._would_wait()
-                        or (not self._busy and (self._closed or self._sent_ever >= turn))
+                        or (not self._busy and (self._closed or self._outbox.settled >= turn))
                     )
                 )
             except BaseException:
@@ -187,15 +180,12 @@ class Sender:
                         or not any(task.task_id in wanted for task in self._on_its_way)
                     )
                 )
-            before = [*self._kept, *self._on_its_way]
-            kept = len(self._kept)
-            self._kept = [task for task in self._kept if task.task_id not in wanted]
-            self._kept_bytes = sum(len(task.payload) for task in self._kept)
-            self._sent_ever += kept - len(self._kept)
+            before = [*self._outbox.tasks, *self._on_its_way]
+            self._outbox.withdraw(wanted)
             if self._waits_for_memory:
                 # The server has refused them as they are, and is asked again later.
                 self._on_its_way = [task for task in self._on_its_way if task.task_id not in wanted]
-            left = {task.task_id for task in (*self._kept, *self._on_its_way)}
+            left = {task.task_id for task in (*self._outbox.tasks, *self._on_its_way)}
             self._changed.notify_all()
         return {task.task_id for task in before} - left
 
@@ -206,14 +196,14 @@ class Sender:
         """
         with self._changed:
             if not self._closed:
-                self._later.append((self._kept_ever, job))
+                self._later.append((self._outbox.kept_ever, job))
                 self._changed.notify_all()
 
     def close(self) -> None:
         """Drop what is not sent, and end the thread; idempotent, does not wait."""
         with self._changed:
             self._closed = True
-            self._kept = []
+            self._outbox.take_all()
             self._changed.notify_all()
 
     def insist(self, request: Callable[[], _T]) -> _T:
@@ -232,16 +222,14 @@ class Sender:
 
     def _keep(self, task: Task) -> bool:
         """Keep a task for the own thread; returns whether that was waiting for one."""
-        while self._kept_bytes > _MOST_KEPT_BYTES and not self._closed:
+        while self._outbox.is_full and not self._closed:
             if self._must_not_wait():
                 break
             self._changed.wait()
         if self._closed:
             self.futures.check()
-        self._kept.append(task)
-        self._kept_ever += 1
-        self._kept_bytes += len(task.payload)
-        wakes = len(self._kept) == 1 and not self._busy
+        wakes = not self._outbox and not self._busy
+        self._outbox.keep(task)
         if wakes:
             self._changed.notify_all()
         return wakes
@@ -253,9 +241,9 @@ class Sender:
     def _release(self, sent: int = 0) -> None:
         with self._changed:
             self._busy, self._busy_thread = False, 0
-            self._sent_ever += sent
+            self._outbox.settled += sent
             # A thread that is woken for nothing costs a lone task some of its time.
-            if sent or self._kept or self._turns:
+            if sent or self._outbox or self._turns:
                 self._changed.notify_all()
 
     def _run(self) -> None:
@@ -267,7 +255,7 @@ class Sender:
                 jobs = self._due_jobs()
                 batch: list[Task] = []
                 if self._may_send():
-                    batch = self._next_batch()
+                    batch = self._outbox.take_portion()
                     self._take_on(batch)
             if batch:
                 self._send_batch(batch)
@@ -281,16 +269,16 @@ class Sender:
             del batch
 
     def _has_work(self) -> bool:
-        due = bool(self._later) and self._later[0][0] <= self._sent_ever
+        due = bool(self._later) and self._later[0][0] <= self._outbox.settled
         return self._closed or due or self._may_send()
 
     def _may_send(self) -> bool:
-        others_first = bool(self._turns) and min(self._turns) <= self._sent_ever
-        return bool(self._kept) and not self._busy and not others_first
+        others_first = bool(self._turns) and min(self._turns) <= self._outbox.settled
+        return bool(self._outbox) and not self._busy and not others_first
 
     def _due_jobs(self) -> list[Callable[[], None]]:
         jobs = []
-        while self._later and self._later[0][0] <= self._sent_ever:
+        while self._later and self._later[0][0] <= self._outbox.settled:
             jobs.append(self._later.popleft()[1])
         return jobs
 
@@ -303,23 +291,12 @@ class Sender:
         if isinstance(failure, QueueFullError):
             # The rest would wait as long, one portion after the other.
             with self._changed:
-                batch, self._kept, self._kept_bytes = batch + self._kept, [], 0
+                batch += self._outbox.take_all()
         self._release(len(batch))
         if failure is not None:
             self._telling = True
             self._fail(batch, failure)
             self._telling = False
-
-    def _next_batch(self) -> list[Task]:
-        room, count = _MOST_BYTES, 0
-        for task in self._kept[:_MOST_TASKS]:
-            if count and len(task.payload) > room:
-                break
-            room -= len(task.payload)
-            count += 1
-        batch, self._kept = self._kept[:count], self._kept[count:]
-        self._kept_bytes -= sum(len(task.payload) for task in batch)
-        return batch
 
     def _transmit(self) -> None:
         number = self._number + 1
