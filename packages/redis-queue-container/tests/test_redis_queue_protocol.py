@@ -174,11 +174,14 @@ def test_each_idle_worker_is_given_one(queue: TaskQueue) -> None:
 
 
 def idle_workers(queue: TaskQueue, count: int, pace: float) -> list[str]:
-    """Have workers wait for tasks, who believe that a task takes ``pace`` seconds."""
+    """Have workers wait for tasks, where a task took ``pace`` seconds."""
     idle = [f"idle{number:02}" for number in range(count)]
     queue.renew((worker, "{}") for worker in idle)
+    (ended,) = submit(queue, 999)
+    claim(queue, "busy")
+    queue.claim("busy", [done(ended)], most=0, pace=pace)
     for worker in idle:
-        queue.claim(worker, pace=pace)
+        queue.claim(worker)
     return idle
 
 
@@ -192,6 +195,11 @@ def test_short_tasks_wake_no_more_workers_than_find_work(site: Site, queue: Task
     assert queue.wait_for_task("idle19", 60).task_id == ids[0]  # type: ignore[union-attr]
     assert len(claim(queue, "idle19", most=100, holding=1, pace=100e-6)) == 20
     assert len(claim(queue, "idle18", most=100, holding=1, pace=10e-6)) == 170 // 8
+    # One that has just ended such a task knows more.
+    ended = queue.wait_for_task("idle17", 60)
+    assert ended is not None
+    taken = claim(queue, "idle17", done(ended.task_id), most=100, pace=10e-6)
+    assert len(taken) == (170 - 170 // 8) // 2
 
 
 def test_few_tasks_wake_a_worker_each_however_short_they_were(site: Site, queue: TaskQueue) -> None:

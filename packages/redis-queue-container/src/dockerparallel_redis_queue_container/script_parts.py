@@ -236,8 +236,9 @@ local function add_tasks(reply, ids)
 end
 
 -- Claim tasks for a worker: as many as it wants, but no more than a fair share of those that
--- wait, so that others find some, or, where there are many, than 2 ms of work, which no other need
--- be woken for. One that a worker has died over travels alone.
+-- wait, so that others find some, or than 2 ms of work, which no other need be woken for. Of these,
+-- half of what waits, or, where it has not ended tasks just now and so what waits may be of another
+-- kind, an eighth. One that a worker has died over travels alone.
 local function take(worker, claimed, most, empty_handed, pace_us)
   local tasks, taken, room = p .. 'tasks', {}, 32 * 1024 * 1024
   local waiting = redis.call('LLEN', tasks)
@@ -245,7 +246,8 @@ local function take(worker, claimed, most, empty_handed, pace_us)
   local workers = math.max(1, redis.call('HLEN', p .. 'workers'))
   local share = math.ceil(waiting / (2 * workers))
   if pace_us > 0 then
-    share = math.max(share, math.min(math.floor(2000 / pace_us), math.floor(waiting / 8)))
+    local part = math.floor(waiting / (#ARGV > 7 and 2 or 8))
+    share = math.max(share, math.min(math.floor(2000 / pace_us), part))
   end
   most = math.max(1, math.min(most, share))
   local suspects = redis.call('EXISTS', p .. 'attempts') == 1
