@@ -204,6 +204,8 @@ def test_a_slow_server_is_asked_for_more_and_less_often() -> None:
         pace.add_round_trip(0.0005)
     assert (pace.portion, pace.stale) == (1, 0.1)
     assert pace.patience == pytest.approx(0.004, rel=0.01)
+    pace.add_round_trip(10.0)
+    assert (pace.portion, pace.stale) == (1, 0.1)
     for _ in range(50):
         pace.add_round_trip(0.1)
     # Shorter than others wait before they take what is held.

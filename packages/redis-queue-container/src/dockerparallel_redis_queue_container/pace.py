@@ -34,7 +34,11 @@ class Pace:
         self._seconds += _WEIGHT * (seconds - self._seconds)
 
     def add_round_trip(self, seconds: float) -> None:
-        """Count how long the server took to answer: where it is slow, it is asked less often."""
+        """Count how long the server took to answer: where it is slow, it is asked less often.
+
+        One long time, as where the network stood still for once, counts for little.
+        """
+        seconds = min(seconds, _SURPRISE * self._round_trip + _SLOW_SECONDS)
         self._round_trip += _WEIGHT * (seconds - self._round_trip)
 
     @property
