@@ -14,7 +14,6 @@ from dockerparallel_redis_queue_container.begun_marker import BegunMarker
 from dockerparallel_redis_queue_container.held_tasks import HeldTasks
 from dockerparallel_redis_queue_container.helper import Helper
 from dockerparallel_redis_queue_container.records import Claim
-from dockerparallel_redis_queue_container.task_queue import TaskQueue
 
 _BLOCK_SECONDS = 1.0
 _SPARE_BLOCK_SECONDS = 0.025
@@ -26,17 +25,15 @@ class Desk:
 
     Parameters
     ----------
-    queue
-        Where tasks come from.
-    worker_id
-        The id under which they are claimed.
+    held
+        Where they are.
     marker
         Where the supervisor reads which task runs.
     """
 
-    def __init__(self, queue: TaskQueue, worker_id: str, marker: BegunMarker) -> None:
-        self._held = HeldTasks(queue, worker_id)
-        self._helper = Helper(self._held)
+    def __init__(self, held: HeldTasks, marker: BegunMarker) -> None:
+        self._held = held
+        self._helper = Helper(held)
         self._marker = marker
 
     def start(self) -> None:

@@ -8,7 +8,7 @@ import time
 from collections import deque
 
 from dockerparallel_redis_queue_container.pace import Pace
-from dockerparallel_redis_queue_container.records import Claim, record_of
+from dockerparallel_redis_queue_container.records import Claim, delivery_of, record_of
 from dockerparallel_redis_queue_container.task_queue import TaskQueue
 
 _LARGE_RESULTS = 1024 * 1024
@@ -72,16 +72,15 @@ class HeldTasks:
 
     def begin(self) -> Claim | None:
         """Return the task to run now; ``None`` where the server must be asked first."""
-        now = time.monotonic()
         with self.hand:
             if not self.waiting:
                 return None
             if not self.confirmed and self.is_stale:
-                # That of a second execution would be lost.
+                # Where another has begun it meanwhile, what comes of it here is dropped.
                 return None
             self.confirmed = False
             claim = self.waiting.popleft()
-            self.running, self.begun = claim.task_id, now
+            self.running, self.begun = claim.task_id, time.monotonic()
         return claim
 
     def finish(self, outcome: bytes) -> None:
@@ -129,10 +128,12 @@ class HeldTasks:
             _log.warning("Task %s was given to another worker meanwhile", task_id)
         with self.hand:
             del self.finished[: len(records)]
+            known: set[str] = set()
             if reply.whole:
                 self.waiting.clear()
-            # The main thread went on meanwhile.
-            known = {self.running, *map(_id_of, self.finished)} if reply.whole else ()
+                # The main thread went on meanwhile.
+                finished = (delivery_of(record).task_id for record in self.finished)
+                known = {self.running, *finished}
             self.waiting.extend(claim for claim in reply.tasks if claim.task_id not in known)
             self.last_talk = asked
             return not self.waiting and not self.running, reply.spare
@@ -158,7 +159,3 @@ class HeldTasks:
                 # A failure is mended by the next claim, which finds that we hold fewer.
                 task_ids = [claim.task_id for claim in given[::-1]]
                 self.queue.give_back(self.worker_id, task_ids, pace=age)
-
-
-def _id_of(record: bytes) -> str:
-    return record[1 : record[0] + 1].decode()

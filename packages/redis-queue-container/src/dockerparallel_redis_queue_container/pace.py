@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+STALE_SECONDS = 0.1
+"""How long a worker may be silent, at least, before idle ones take what it has not begun."""
+
 _PORTION_SECONDS = 0.005
 _MOST = 128
 _SLOW_SECONDS = 0.002
@@ -10,7 +13,6 @@ _SURPRISE = 4.0
 _WEIGHT = 0.25
 # A round trip is to take an eighth of the time at most, unless it takes very long.
 _ROUND_TRIPS = 8
-_STALE_SECONDS = 0.1
 _STALE_ROUND_TRIPS = 4
 
 
@@ -52,7 +54,7 @@ class Pace:
 
         All workers are about as far from the server, so they need not tell each other.
         """
-        return max(_STALE_SECONDS, _STALE_ROUND_TRIPS * self._round_trip)
+        return max(STALE_SECONDS, _STALE_ROUND_TRIPS * self._round_trip)
 
     @property
     def seconds(self) -> float:

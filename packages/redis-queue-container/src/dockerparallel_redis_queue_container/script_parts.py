@@ -175,23 +175,25 @@ end
 """
 
 CLAIMING = """
+-- How many records a claim hands in, behind its other arguments.
+local ended = #ARGV - 7
+
 -- An outcome that begins with "R" is a result.
 local function is_success(record) return string.byte(record, string.byte(record) + 2) == 82 end
 
 -- Take in the records that a worker has handed in; returns the ids of those that were not its own
 -- any more.
 local function finish(worker, claimed, keep_s)
-  local count = #ARGV - 7
-  if count == 0 then return {} end
+  if ended == 0 then return {} end
   local ids, records, dropped, in_order = {}, {}, {}, true
-  local head = redis.call('LRANGE', claimed, 0, count - 1)
-  for i = 1, count do
+  local head = redis.call('LRANGE', claimed, 0, ended - 1)
+  for i = 1, ended do
     ids[i] = id_of(ARGV[i + 7])
     records[i] = ARGV[i + 7]
     if head[i] ~= ids[i] then in_order = false end
   end
   if in_order then
-    redis.call('LTRIM', claimed, count, -1)
+    redis.call('LTRIM', claimed, ended, -1)
   else
     local all = records
     ids, records = {}, {}
@@ -246,7 +248,7 @@ local function take(worker, claimed, most, empty_handed, pace_us)
   local workers = math.max(1, redis.call('HLEN', p .. 'workers'))
   local share = math.ceil(waiting / (2 * workers))
   if pace_us > 0 then
-    local part = math.floor(waiting / (#ARGV > 7 and 2 or 8))
+    local part = math.floor(waiting / (ended > 0 and 2 or 8))
     share = math.max(share, math.min(math.floor(2000 / pace_us), part))
   end
   most = math.max(1, math.min(most, share))

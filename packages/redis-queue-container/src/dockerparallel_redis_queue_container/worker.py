@@ -24,6 +24,7 @@ from dockerparallel_redis_queue_container.blob_link import BlobLink
 from dockerparallel_redis_queue_container.connection import connect, persist
 from dockerparallel_redis_queue_container.desk import Desk
 from dockerparallel_redis_queue_container.errors import ResultError
+from dockerparallel_redis_queue_container.held_tasks import HeldTasks
 from dockerparallel_redis_queue_container.helper import BREAK_OFF
 from dockerparallel_redis_queue_container.log_tail import LogTail
 from dockerparallel_redis_queue_container.logs import configure_logging
@@ -138,7 +139,7 @@ class _StopSwitch:
 
 
 def _work(start: WorkerStart, queue: TaskQueue, loader: TaskLoader, stop: _StopSwitch) -> None:
-    desk = Desk(queue, start.worker_id, start.marker)
+    desk = Desk(HeldTasks(queue, start.worker_id), start.marker)
     signal.signal(BREAK_OFF, lambda _number, _frame: stop.break_off(desk))
     desk.start()
     _get_ready(start, queue, stop)

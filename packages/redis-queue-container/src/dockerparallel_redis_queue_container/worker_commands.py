@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Sequence
 
 from dockerparallel_redis_queue_container import worker_scripts as scripts
+from dockerparallel_redis_queue_container.pace import STALE_SECONDS
 from dockerparallel_redis_queue_container.queue_line import QueueLine
 from dockerparallel_redis_queue_container.records import Claim, Claimed
 
@@ -20,7 +21,7 @@ class WorkerCommands(QueueLine):
         most: int = 1,
         holding: int = 0,
         pace: float = 0.0,
-        stale: float = 0.1,
+        stale: float = STALE_SECONDS,
     ) -> Claimed:
         """Hand in finished tasks and take the next ones, in one step.
 

@@ -40,7 +40,7 @@ for _, id in ipairs(finish(worker, claimed, keep_s)) do
   reply[3] = reply[3] + 1
   reply[#reply + 1] = id
 end
-if #ARGV > 7 then note_pace(pace_us) end
+if ended > 0 then note_pace(pace_us) end
 
 -- A worker that was taken for dead and lives gets a lease again before it gets work.
 local expiry = redis.call('ZSCORE', p .. 'leases', worker)
