@@ -206,6 +206,8 @@ def test_few_tasks_wake_a_worker_each_however_short_they_were(site: Site, queue:
     idle = idle_workers(queue, 20, 1e-6)
     # What the mean was made of was done a while ago: these may be of another kind.
     site.connection.hincrby(f"dp:{{{site.name}}}:counts", "pace_at", -1000)
+    # What a worker that has ended nothing still believes is no news.
+    queue.claim("idle19", pace=1e-6)
     submit(queue, *range(6))
     held = [site.connection.llen(f"dp:{{{site.name}}}:claimed:{worker}") for worker in idle]
     assert sorted(held) == [0] * 14 + [1] * 6
