@@ -4,10 +4,13 @@ from __future__ import annotations
 
 import json
 import os
+import secrets
 import signal
 import subprocess
 import sys
 import urllib.request
+from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import docker
@@ -16,7 +19,7 @@ from fargate_harness_account import Account, wait_for
 from fargate_harness_engine import remains
 
 from dockerparallel_fargate_harness import FargateHarness, HarnessError, HarnessStartError
-from dockerparallel_fargate_harness.leftovers import LABEL
+from dockerparallel_fargate_harness.leftovers import LABEL, LABEL_OWNER, remove_leftovers
 from dockerparallel_fargate_harness.process_identity import Owner, start_of
 
 MODULE = [sys.executable, "-m", "dockerparallel_fargate_harness"]
@@ -176,3 +179,50 @@ def test_a_new_harness_removes_what_a_killed_one_left(
     assert len(remains(engine, label)) == 2
     with FargateHarness():
         assert not remains(engine, label)
+
+
+@pytest.fixture
+def left_by_a_dead(base_image: str, engine: docker.DockerClient) -> Iterator[str]:
+    """Give the label of two containers on a network whose harness is dead."""
+    me = Owner.current()
+    dead = Owner(me.host, me.namespace, me.pid, me.started - 1)
+    name = f"fargate-left-{secrets.token_hex(4)}"
+    labels = {LABEL: name, LABEL_OWNER: str(dead)}
+    engine.networks.create(name, labels=labels)
+    for _ in range(2):
+        engine.containers.run(base_image, SLEEP, detach=True, network=name, labels=labels)
+    yield f"{LABEL}={name}"
+    remove_leftovers(engine)
+
+
+@pytest.mark.docker
+@pytest.mark.timeout(300)
+@pytest.mark.parametrize("attempt", range(3))
+def test_harnesses_that_start_at_once_all_remove_what_is_left(
+    left_by_a_dead: str, engine: docker.DockerClient, attempt: int
+) -> None:
+    with ThreadPoolExecutor(3) as pool:
+        for done in [pool.submit(remove_leftovers, engine) for _ in range(3)]:
+            done.result()
+    assert not remains(engine, left_by_a_dead)
+
+
+@pytest.mark.docker
+@pytest.mark.timeout(300)
+def test_a_network_that_somebody_else_uses_is_told_and_left(
+    left_by_a_dead: str,
+    engine: docker.DockerClient,
+    base_image: str,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    network = left_by_a_dead.partition("=")[2]
+    foreign = engine.containers.run(base_image, SLEEP, detach=True, network=network)
+    try:
+        remove_leftovers(engine)
+        told = capsys.readouterr().err
+        assert f"has left the network {network}, which" in told
+        assert "active endpoints" in told
+    finally:
+        foreign.remove(force=True, v=True)
+    remove_leftovers(engine)
+    assert not remains(engine, left_by_a_dead)

@@ -17,10 +17,11 @@ from collections.abc import Iterator
 
 import docker
 import docker.types
-from docker.errors import APIError, NotFound
+from docker.errors import APIError
 from docker.models.networks import Network
 
 from dockerparallel_fargate_harness import moto_network
+from dockerparallel_fargate_harness.removal import remove_network
 from dockerparallel_fargate_harness.tasks import Task
 
 # Shared address space (RFC 6598): no home or company network has it, nor Docker's own networks,
@@ -90,13 +91,13 @@ class DockerNetworks:
                 users.discard(task.arn)
                 if not users:
                     del self._users[key]
-                    self._remove(self._networks.pop(key))
+                    remove_network(self._networks.pop(key))
 
     def close(self) -> None:
         """Remove all networks."""
         with self._lock:
             for network in self._networks.values():
-                self._remove(network)
+                remove_network(network)
             self._networks.clear()
             self._users.clear()
 
@@ -117,13 +118,6 @@ class DockerNetworks:
                 if "overlap" not in str(error).lower() or attempt == ATTEMPTS:
                     raise
         raise AssertionError
-
-    def _remove(self, network: Network) -> None:
-        try:
-            network.remove()
-        except NotFound:
-            # Somebody else has removed it, and gone is what it should be.
-            return
 
 
 def _ranges() -> Iterator[ipaddress.IPv4Network]:

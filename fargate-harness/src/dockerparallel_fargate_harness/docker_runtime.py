@@ -19,12 +19,12 @@ from dockerparallel_fargate_harness.docker_networks import DockerNetworks, share
 from dockerparallel_fargate_harness.errors import DockerUnavailableError
 from dockerparallel_fargate_harness.leftovers import LABEL, LABEL_OWNER
 from dockerparallel_fargate_harness.process_identity import Owner
+from dockerparallel_fargate_harness.removal import ENGINE_SECONDS, remove_container
 from dockerparallel_fargate_harness.runtime import End, LogLine, OnEnd
 from dockerparallel_fargate_harness.task_resources import StartFailureError
 from dockerparallel_fargate_harness.tasks import Task, TaskContainer
 
 OUT_OF_MEMORY = "OutOfMemoryError: Container killed due to memory usage"
-ENGINE_SECONDS = 120
 KILLED = 137
 REMOVALS = 8
 
@@ -224,19 +224,6 @@ class DockerRuntime:
             if self._closed:
                 return
             self._events = self._listen()
-
-
-def remove_container(client: docker.DockerClient, identifier: str) -> None:
-    """Remove a container with its anonymous volumes, if it is still there."""
-    try:
-        client.containers.get(identifier).remove(force=True, v=True)
-    except NotFound:
-        # Somebody else was faster, and gone is what it should be.
-        return
-    except APIError as error:
-        if error.status_code != requests.codes.conflict:
-            raise
-        # Its removal is in progress.
 
 
 def _line(text: str) -> LogLine:

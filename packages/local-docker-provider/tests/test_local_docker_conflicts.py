@@ -5,6 +5,7 @@ from __future__ import annotations
 import dataclasses
 import socket
 from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import pytest
@@ -20,6 +21,7 @@ from local_docker_parts import (
 
 from dockerparallel import ClusterExistsError, DockerCluster
 from dockerparallel_local_docker_provider import EngineError, LocalDockerProvider, PortTakenError
+from dockerparallel_local_docker_provider.records import Ending
 
 pytestmark = [pytest.mark.docker, pytest.mark.timeout(900)]
 
@@ -128,6 +130,23 @@ def test_another_session_that_is_faster_keeps_its_cluster(
     assert first.worker_numbers().running == 1
     assert first.is_server_running()
     docker("rmi", f"{prefix}:1")
+
+
+def test_a_container_that_others_remove_too_is_gone_for_each(base_image: str) -> None:
+    provider = LocalDockerProvider()
+    engine = provider._connection.engine
+    # The first process of a container hears no signal that it has no handler for: to kill it,
+    # and so to remove it, takes the engine a moment.
+    container = docker("run", "--detach", base_image, "sleep", "600")
+
+    def remove() -> Ending | None:
+        engine.remove(container)
+        return engine.ending(container)
+
+    with ThreadPoolExecutor(3) as pool:
+        seen = [pool.submit(remove) for _ in range(3)]
+        assert [done.result() for done in seen] == [None] * 3
+    provider._connection.close()
 
 
 def test_somebodys_own_container_on_the_network_is_told(

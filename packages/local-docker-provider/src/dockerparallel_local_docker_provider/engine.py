@@ -182,23 +182,30 @@ class Engine:
                 if error.status_code not in {404, _CONFLICT, 500}:
                     raise
 
-    def remove(self, container_id: str) -> bool:
-        """Kill and remove a container with its volumes; ``False`` where it is still there.
+    def remove(self, container_id: str) -> None:
+        """Kill and remove a container with its volumes; return when it is gone.
 
-        Harmless where it is gone, or another session removes it just now.
+        Harmless where it is gone already. Where another session removes it just now, that is waited
+        for: until then it still uses its network.
         """
         with translated(self.address, "remove a container", self.timeout):
             try:
                 self.api.remove_container(container_id, force=True, v=True)
             except NotFound:
-                return True
+                return
             except APIError as error:
-                if error.status_code == _CONFLICT and "already in progress" in str(
+                if error.status_code != _CONFLICT or "already in progress" not in str(
                     error.explanation
                 ):
-                    return True
-                raise
-        return True
+                    raise
+                self._wait_until_removed(container_id)
+
+    def _wait_until_removed(self, container_id: str) -> None:
+        try:
+            # Without a timeout of its own, this call of the library has none.
+            self.api.wait(container_id, timeout=self.timeout, condition="removed")
+        except NotFound:
+            return
 
     def ending(self, container_id: str) -> Ending | None:
         """Return how a container has ended; ``None`` where it is gone."""
