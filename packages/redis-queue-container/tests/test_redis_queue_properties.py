@@ -18,15 +18,17 @@ from redis_queue_harness import Server, Site
 from redis_queue_state_machines import play
 
 from dockerparallel_redis_queue_container import settings as queue_settings
-from dockerparallel_redis_queue_container.records import Delivery, Task, record_of
+from dockerparallel_redis_queue_container.records import Claimed, Delivery, Task, record_of
 from dockerparallel_redis_queue_container.task_queue import TaskQueue
 
-CLIENT = "client"
+CLIENT, VISITOR = "client", "visitor"
 WORKERS = st.sampled_from(["a", "b", "c"])
 
 
 class Queue(RuleBasedStateMachine):
     """Workers that lose replies, die and come late, and a client that must not notice.
+
+    Another client comes and goes; once it has gone, none of its tasks is claimed.
 
     ``held`` is what each worker believes to hold, as it would after each reply that reached it.
     """
@@ -48,6 +50,8 @@ class Queue(RuleBasedStateMachine):
         self.begun: set[str] = set()
         self.held: dict[str, list[str]] = {"a": [], "b": [], "c": []}
         self.late: list[tuple[str, str]] = []
+        self.visits = self.visitors_done = 0
+        self.visiting = False
         self.arrived: list[Delivery] = []
         self.results: list[str] = []
         self.submit(5, again=False)
@@ -65,6 +69,22 @@ class Queue(RuleBasedStateMachine):
             assert self.queue.submit(CLIENT, *self.last)
         self.sent.update(task.task_id for task in tasks)
 
+    @rule(count=st.integers(1, 6))
+    def visit(self, count: int) -> None:
+        if self.full:
+            return
+        if not self.visiting:
+            self.queue.announce_client(VISITOR)
+            self.visits, self.visiting = 0, True
+        self.visits += 1
+        tasks = [Task(f"{VISITOR}.{next(Queue.number)}", b"payload") for _ in range(count)]
+        assert self.queue.submit(VISITOR, self.visits, tasks)
+
+    @rule()
+    def go(self) -> None:
+        self.queue.forget_client(VISITOR)
+        self.visiting = False
+
     @rule()
     def submit_what_was_submitted(self) -> None:
         if self.last[0]:
@@ -79,14 +99,22 @@ class Queue(RuleBasedStateMachine):
     def claim(self, worker: str, finish: int, most: int, lost: bool) -> None:
         ours = self.held[worker]
         finished, rest = ours[:finish], ours[finish:]
-        records = [record_of(task_id, b"R" + task_id.encode()) for task_id in finished]
-        self.begun.update(finished)
         if lost:
             # The server has done it, and the worker offers the same again.
-            self.queue.claim(worker, records, most=most, holding=len(rest))
-        answer = self.queue.claim(worker, records, most=most, holding=len(rest))
+            self.hand_in(worker, finished, most, len(rest))
+        answer = self.hand_in(worker, finished, most, len(rest))
         claimed = [claim.task_id for claim in answer.tasks]
+        if not answer.whole and not self.visiting:
+            assert not [task_id for task_id in claimed if task_id.startswith(VISITOR)]
         self.held[worker] = claimed if answer.whole else rest + claimed
+
+    def hand_in(self, worker: str, finished: list[str], most: int, holding: int) -> Claimed:
+        records = [record_of(task_id, b"R" + task_id.encode()) for task_id in finished]
+        self.begun.update(finished)
+        answer = self.queue.claim(worker, records, most=most, holding=holding)
+        counted = set(finished).difference(answer.dropped)
+        self.visitors_done += sum(task_id.startswith(VISITOR) for task_id in counted)
+        return answer
 
     @rule(worker=WORKERS)
     def wait(self, worker: str) -> None:
@@ -146,9 +174,7 @@ class Queue(RuleBasedStateMachine):
         """Hand in the outcome of an attempt whose worker was buried."""
         if self.late:
             worker, task_id = self.late.pop()
-            self.begun.add(task_id)
-            record = record_of(task_id, b"R" + task_id.encode())
-            self.queue.claim(worker, [record], most=0, holding=len(self.held[worker]))
+            self.hand_in(worker, [task_id], 0, len(self.held[worker]))
 
     @rule(data=st.data())
     def cancel(self, data: st.DataObject) -> None:
@@ -188,6 +214,7 @@ class Queue(RuleBasedStateMachine):
         if not hasattr(self, "site"):
             return
         self.change_memory(full=False)
+        self.go()
         for worker in ("b", "c"):
             self.queue.bury(worker, b"Edied", blame=False)
         while True:
@@ -198,9 +225,10 @@ class Queue(RuleBasedStateMachine):
                 break
         assert set(self.results) == self.sent - self.cancelled
         assert self.queue.numbers().sizes == {"waiting": 0, "running": 0}
-        assert self.site.counts().get("done", 0) == len(self.results)
+        done = self.site.counts().get("done", 0)
+        assert done - self.visitors_done == len(self.results)
         left = self.site.stored() - {"leases", "counts", "done", "client:client", "signal:client"}
-        assert left <= {"idle", "reaped"}
+        assert left <= {"idle", "reaped", f"signal:{VISITOR}"}
         self.queue.forget_client(CLIENT)
         self.queue.close()
         self.site.close()

@@ -22,9 +22,25 @@ _MOST_BYTES = 16 * 1024 * 1024
 class ClientCommands(QueueLine):
     """The part of :class:`TaskQueue` for clients."""
 
-    def announce_client(self, client: str) -> None:
-        """Tell the server that results of this client are wanted."""
-        self.script(scripts.ANNOUNCE, client, self.settings.result_expiry)
+    def announce_client(self, client: str, origin: str = "") -> dict[str, str]:
+        """Tell the server that results of this client are wanted.
+
+        Parameters
+        ----------
+        client
+            The id of the client.
+        origin
+            What tells its process from all others; empty where it cannot be told.
+
+        Returns
+        -------
+        dict
+            The ids of the clients that were announced with an origin and are not forgotten yet,
+            with their origins.
+        """
+        reply = self.script(scripts.ANNOUNCE, client, self.settings.result_expiry, origin)
+        texts = [text.decode() for text in reply]
+        return dict(zip(texts[::2], texts[1::2], strict=True))
 
     def client_known(self, client: str, submitted: int = 0) -> bool:
         """Renew the announcement; ``False`` where the server has lost data of the client.
@@ -43,7 +59,10 @@ class ClientCommands(QueueLine):
         return last is not None and int(last) >= submitted
 
     def forget_client(self, client: str) -> None:
-        """Drop the client's results, those that are still to come included, and wake it."""
+        """Drop the client's results, those that are still to come included, and wake it.
+
+        Its tasks that no worker has claimed will not run.
+        """
         self.script(scripts.FORGET_CLIENT, client, _SIGNAL_SECONDS)
 
     def submit(self, client: str, number: int, tasks: Iterable[Task]) -> bool:

@@ -10,10 +10,21 @@ ANNOUNCE = (
     BASE
     + FULL
     + """
--- client, seconds to keep its results
+-- client, seconds to keep its results, whose it is ('' = not known) -> client and whose it is of
+-- each that was here before
 full = memory_is_full()
+local others, clients = {}, redis.call('HGETALL', p .. 'clients')
+for i = 1, #clients, 2 do
+  if is_wanted(clients[i]) then
+    others[#others + 1] = clients[i]
+    others[#others + 1] = clients[i + 1]
+  else
+    redis.call('HDEL', p .. 'clients', clients[i])
+  end
+end
 redis.call('SET', p .. 'client:' .. ARGV[1], '0', 'EX', ARGV[2])
-return 1
+if ARGV[3] ~= '' then redis.call('HSET', p .. 'clients', ARGV[1], ARGV[3]) end
+return others
 """
 )
 
@@ -25,6 +36,7 @@ FORGET_CLIENT = (
 full = memory_is_full()
 local signal = p .. 'signal:' .. ARGV[1]
 redis.call('DEL', p .. 'client:' .. ARGV[1], p .. 'results:' .. ARGV[1])
+redis.call('HDEL', p .. 'clients', ARGV[1])
 redis.call('RPUSH', signal, '')
 redis.call('EXPIRE', signal, ARGV[2])
 return 1
@@ -34,6 +46,7 @@ return 1
 SUBMIT = (
     BASE
     + FULL
+    + FORGET
     + HAND_OUT
     + NOTE_NUMBERS
     + """

@@ -19,10 +19,11 @@ CLAIM_WHEN_FULL = """
 local function take_when_full(worker, claimed)
   local tasks = p .. 'tasks'
   for _, id in ipairs(redis.call('LRANGE', tasks, 0, 99)) do
-    local client = string.match(id, '^(.*)%.') or ''
-    local unfetched = redis.call('MEMORY', 'USAGE', p .. 'results:' .. client, 'SAMPLES', 1)
-    if redis.call('HEXISTS', p .. 'payloads', id) == 0 then
+    local mailbox = mailbox_of(id)
+    local unfetched = redis.call('MEMORY', 'USAGE', p .. 'results:' .. mailbox, 'SAMPLES', 1)
+    if redis.call('HEXISTS', p .. 'payloads', id) == 0 or not is_wanted(mailbox) then
       redis.call('LREM', tasks, 1, id)
+      forget({id})
     elseif (unfetched or 0) <= 1048576 then
       redis.call('LREM', tasks, 1, id)
       redis.call('RPUSH', claimed, id)
@@ -51,7 +52,9 @@ end
 EXPIRY = """
 -- What is left when all tasks are done expires where nobody asks for it any more.
 local function renew_expiry(keep_s)
-  local kept = {'leases', 'workers', 'idle', 'spare', 'done', 'failed', 'counts', 'reaped'}
+  local kept = {
+    'leases', 'workers', 'idle', 'spare', 'done', 'failed', 'counts', 'reaped', 'clients',
+  }
   for _, name in ipairs(kept) do redis.call('EXPIRE', p .. name, keep_s) end
   if redis.call('EXISTS', p .. 'payloads') == 0 then redis.call('EXPIRE', p .. 'code', keep_s) end
 end

@@ -20,6 +20,7 @@ key                           type    content
 ``inbox:<worker>``            list    what an idle worker was given: wakes it
 ``spare``                     zset    worker that holds more than it runs -> when it last claimed
 ``client:<client>``           string  number of the last submission; there while results are wanted
+``clients``                   hash    client -> JSON that tells its process from all others
 ``results:<mailbox>``         list    records of results not yet acknowledged, the oldest first; of
                                       a job all of them
 ``signal:<mailbox>``          list    one item where there are new results: wakes the client

@@ -17,8 +17,21 @@ end
 
 local function id_of(record) return string.sub(record, 2, string.byte(record) + 1) end
 
--- The job that a mailbox, or the mailbox of a task, belongs to; nil where it is a session's own.
+local function mailbox_of(id) return string.match(id, '^(.*)%.') or '' end
+
+-- The job that a mailbox belongs to; nil where it is a session's own.
 local function job_of(mailbox) return string.match(mailbox, '^@(.*)$') end
+
+-- Whether anybody can still fetch what comes into a mailbox.
+local known = {}
+local function is_wanted(mailbox)
+  if known[mailbox] == nil then
+    local job = job_of(mailbox)
+    local key = p .. (job and 'job:' .. job or 'client:' .. mailbox)
+    known[mailbox] = redis.call('EXISTS', key) == 1
+  end
+  return known[mailbox]
+end
 
 local function keep_job(job, keep_s)
   for _, name in ipairs({'jobs', 'job:' .. job, 'results:@' .. job, 'numbers:@' .. job}) do
@@ -73,7 +86,7 @@ DELIVER = """
 local function deliver(records, keep_s)
   local boxes = {}
   for _, record in ipairs(records) do
-    local mailbox = string.match(id_of(record), '^(.*)%.') or ''
+    local mailbox = mailbox_of(id_of(record))
     local box = boxes[mailbox]
     if not box then
       box = {}
@@ -82,8 +95,8 @@ local function deliver(records, keep_s)
     box[#box + 1] = record
   end
   for mailbox, box in pairs(boxes) do
-    local job = job_of(mailbox)
-    if redis.call('EXISTS', p .. (job and 'job:' .. job or 'client:' .. mailbox)) == 1 then
+    if is_wanted(mailbox) then
+      local job = job_of(mailbox)
       local results, signal = p .. 'results:' .. mailbox, p .. 'signal:' .. mailbox
       local length
       in_parts(box, function(...) length = redis.call('RPUSH', results, ...) end)
@@ -124,6 +137,10 @@ local function hand_out()
       id = redis.call('LINDEX', p .. 'tasks', 0)
       if not id then return end
       payload = redis.call('HGET', p .. 'payloads', id)
+      if payload and not is_wanted(mailbox_of(id)) then
+        forget({id})
+        payload = false
+      end
       if not payload then redis.call('LPOP', p .. 'tasks') end
     until payload
     local worker, heard = unpack(redis.call('ZPOPMAX', p .. 'idle'))
@@ -145,7 +162,8 @@ end
 
 REQUEUE = """
 -- Put the tasks of a worker that is gone back to the front, in their order. The blamed one has
--- used up an attempt, and fails with `died` where none is left. `blamed` is an id, '-' for none,
+-- used up an attempt, and fails with `died` where none is left. Those that nobody waits for any
+-- more are forgotten. `blamed` is an id, '-' for none,
 -- or '' where it is not known: tasks run in their order, so it was the first, and if it was not,
 -- it will be: a task with an attempt used up travels alone.
 local function requeue(worker, limit, keep_s, died, blamed)
@@ -154,7 +172,9 @@ local function requeue(worker, limit, keep_s, died, blamed)
   if blamed == '' then blamed = ids[1] end
   for i = #ids, 1, -1 do
     local id, attempts = ids[i], 0
-    if redis.call('HEXISTS', p .. 'payloads', id) == 1 then
+    if not is_wanted(mailbox_of(id)) then
+      forget({id})
+    elseif redis.call('HEXISTS', p .. 'payloads', id) == 1 then
       redis.call('HDEL', p .. 'owners', id)
       if id == blamed then attempts = redis.call('HINCRBY', p .. 'attempts', id, 1) end
       if attempts >= limit then
@@ -171,133 +191,5 @@ local function requeue(worker, limit, keep_s, died, blamed)
   redis.call('ZREM', p .. 'idle', worker)
   redis.call('ZREM', p .. 'spare', worker)
   return #ids
-end
-"""
-
-CLAIMING = """
--- How many records a claim hands in, behind its other arguments.
-local ended = #ARGV - 7
-
--- An outcome that begins with "R" is a result.
-local function is_success(record) return string.byte(record, string.byte(record) + 2) == 82 end
-
--- Take in the records that a worker has handed in; returns the ids of those that were not its own
--- any more.
-local function finish(worker, claimed, keep_s)
-  if ended == 0 then return {} end
-  local ids, records, dropped, in_order = {}, {}, {}, true
-  local head = redis.call('LRANGE', claimed, 0, ended - 1)
-  for i = 1, ended do
-    ids[i] = id_of(ARGV[i + 7])
-    records[i] = ARGV[i + 7]
-    if head[i] ~= ids[i] then in_order = false end
-  end
-  if in_order then
-    redis.call('LTRIM', claimed, ended, -1)
-  else
-    local all = records
-    ids, records = {}, {}
-    for _, record in ipairs(all) do
-      local id = id_of(record)
-      if redis.call('LREM', claimed, 1, id) == 1 then
-        ids[#ids + 1] = id
-        records[#records + 1] = record
-      else
-        dropped[#dropped + 1] = id
-      end
-    end
-  end
-  local done, bytes = 0, 0
-  for _, record in ipairs(records) do
-    if is_success(record) then done = done + 1 end
-    bytes = bytes + #record
-  end
-  redis.call('HINCRBY', p .. 'counts', 'result_bytes', bytes)
-  for name, number in pairs({done = done, failed = #records - done}) do
-    if number > 0 then
-      redis.call('HINCRBY', p .. name, worker, number)
-      redis.call('HINCRBY', p .. 'counts', name, number)
-    end
-  end
-  forget(ids)
-  deliver(records, keep_s)
-  return dropped
-end
-
-local function add_tasks(reply, ids)
-  if #ids == 0 then return end
-  local payloads = redis.call('HMGET', p .. 'payloads', unpack(ids))
-  local attempts = redis.call('HMGET', p .. 'attempts', unpack(ids))
-  for i, id in ipairs(ids) do
-    if payloads[i] then
-      reply[#reply + 1] = id
-      reply[#reply + 1] = attempts[i] or '0'
-      reply[#reply + 1] = payloads[i]
-    end
-  end
-end
-
--- Claim tasks for a worker: as many as it wants, but no more than a fair share of those that
--- wait, so that others find some, or than 2 ms of work, which no other need be woken for. Of these,
--- half of what waits, or, where it has not ended tasks just now and so what waits may be of another
--- kind, an eighth. One that a worker has died over travels alone.
-local function take(worker, claimed, most, empty_handed, pace_us)
-  local tasks, taken, room = p .. 'tasks', {}, 32 * 1024 * 1024
-  local waiting = redis.call('LLEN', tasks)
-  if waiting == 0 then return taken end
-  local workers = math.max(1, redis.call('HLEN', p .. 'workers'))
-  local share = math.ceil(waiting / (2 * workers))
-  if pace_us > 0 then
-    local part = math.floor(waiting / (ended > 0 and 2 or 8))
-    share = math.max(share, math.min(math.floor(2000 / pace_us), part))
-  end
-  most = math.max(1, math.min(most, share))
-  local suspects = redis.call('EXISTS', p .. 'attempts') == 1
-  local full = false
-  while #taken < most and not full do
-    local ids = redis.call('LRANGE', tasks, 0, math.max(most, 50) - 1)
-    if #ids == 0 then break end
-    local passed = 0
-    for _, id in ipairs(ids) do
-      local size = redis.call('HSTRLEN', p .. 'payloads', id)
-      local suspect = suspects and redis.call('HEXISTS', p .. 'attempts', id) == 1
-      if size > 0 then
-        local alone = empty_handed and #taken == 0
-        if #taken == most or (suspect and not alone) or (size > room and not alone) then
-          full = true
-          break
-        end
-        taken[#taken + 1] = id
-        room = room - size
-        full = suspect
-      end
-      passed = passed + 1
-      if full then break end
-    end
-    redis.call('LTRIM', tasks, passed, -1)
-  end
-  if #taken > 0 then
-    local owners = {}
-    for i, id in ipairs(taken) do
-      owners[2 * i - 1] = id
-      owners[2 * i] = worker
-    end
-    redis.call('RPUSH', claimed, unpack(taken))
-    redis.call('HSET', p .. 'owners', unpack(owners))
-  end
-  return taken
-end
-
--- Put back what a worker that was silent for long holds behind the task that it runs. That worker
--- does not know, and may be beginning one of them: so they keep an owner, and cannot be cancelled.
-local function take_spare(before)
-  local victim = redis.call('ZRANGEBYSCORE', p .. 'spare', '-inf', before, 'LIMIT', 0, 1)[1]
-  if not victim then return false end
-  redis.call('ZREM', p .. 'spare', victim)
-  local ids = redis.call('LRANGE', p .. 'claimed:' .. victim, 1, -1)
-  if #ids == 0 then return false end
-  redis.call('LTRIM', p .. 'claimed:' .. victim, 0, 0)
-  for i = #ids, 1, -1 do redis.call('LPUSH', p .. 'tasks', ids[i]) end
-  return true
 end
 """

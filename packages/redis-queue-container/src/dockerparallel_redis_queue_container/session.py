@@ -19,6 +19,7 @@ from dockerparallel_redis_queue_container.farewell import abandon, closed, inter
 from dockerparallel_redis_queue_container.futures import Canceller, ClusterFuture, OpenFutures
 from dockerparallel_redis_queue_container.inbox import JobInbox, SessionInbox
 from dockerparallel_redis_queue_container.jobs import JobBook, JobRequest
+from dockerparallel_redis_queue_container.process_origin import has_ended, this_process
 from dockerparallel_redis_queue_container.records import MOST_PAYLOAD, Task
 from dockerparallel_redis_queue_container.sender import Sender
 from dockerparallel_redis_queue_container.serialization import Packed, TaskPickler
@@ -151,7 +152,7 @@ class ClientSession(Canceller):
         self._pickler = TaskPickler(self._put_code)
         first = 0
         if self.job is None:
-            self._queue.announce_client(self._session)
+            self._announce()
         else:
             first = self.job_book.attach(self.job, self._session)
         self._numbers = itertools.count(first)
@@ -185,6 +186,13 @@ class ClientSession(Canceller):
         )
         # The last, since other threads of a forked child look at it.
         self._pid = pid
+
+    def _announce(self) -> None:
+        others = self._queue.announce_client(self._session, this_process())
+        for session, origin in others.items():
+            if has_ended(origin):
+                # Nobody can fetch what its tasks would give, and ours wait behind them.
+                self._queue.forget_client(session)
 
     def _inbox_on(self, queue: TaskQueue) -> SessionInbox | JobInbox:
         if self.job is None:

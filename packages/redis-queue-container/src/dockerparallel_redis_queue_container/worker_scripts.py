@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dockerparallel_redis_queue_container.claim_parts import CLAIMING
 from dockerparallel_redis_queue_container.fault_parts import (
     CLAIM_WHEN_FULL,
     EXPIRY,
@@ -10,7 +11,6 @@ from dockerparallel_redis_queue_container.fault_parts import (
 )
 from dockerparallel_redis_queue_container.script_parts import (
     BASE,
-    CLAIMING,
     DELIVER,
     FORGET,
     HAND_OUT,
@@ -34,7 +34,7 @@ full = memory_is_full()
 local worker, lease_ms, keep_s = ARGV[1], tonumber(ARGV[2]), tonumber(ARGV[3])
 local most, holding, stale_ms = tonumber(ARGV[4]), tonumber(ARGV[5]), tonumber(ARGV[6])
 local pace_us, claimed, now = tonumber(ARGV[7]), p .. 'claimed:' .. worker, now_ms()
-local reply = {0, 0, 0}
+local reply, unfinished = {0, 0, 0}, false
 
 for _, id in ipairs(finish(worker, claimed, keep_s)) do
   reply[3] = reply[3] + 1
@@ -60,7 +60,7 @@ if most > 0 and (held == 0 or held == holding and not full) then
   if full then
     taken = take_when_full(worker, claimed)
   else
-    taken = take(worker, claimed, most, held == 0, pace_us)
+    taken, unfinished = take(worker, claimed, most, held == 0, pace_us)
     if #taken == 0 and held == 0 and take_spare(now - stale_ms) then
       taken = take(worker, claimed, most, true, pace_us)
     end
@@ -74,7 +74,9 @@ if held > 1 then
 else
   redis.call('ZREM', p .. 'spare', worker)
 end
-if held == 0 then reply[2] = redis.call('EXISTS', p .. (full and 'tasks' or 'spare')) end
+if held == 0 then
+  reply[2] = unfinished and 1 or redis.call('EXISTS', p .. (full and 'tasks' or 'spare'))
+end
 return reply
 """
 )
@@ -82,6 +84,7 @@ return reply
 GIVE_BACK = (
     BASE
     + FULL
+    + FORGET
     + HAND_OUT
     + """
 -- worker, us that its task takes already (0 = not known), ids that it holds and has not begun, in
