@@ -29,9 +29,11 @@ from dockerparallel import (
     ServerAddress,
 )
 from dockerparallel_redis_queue_container import RedisQueueWorkerContainer, settings
+from dockerparallel_redis_queue_container.blob_link import BlobLink
 from dockerparallel_redis_queue_container.client import QueueClient
 from dockerparallel_redis_queue_container.connection import connect, wait_for_server
 from dockerparallel_redis_queue_container.keys import key_prefix
+from dockerparallel_redis_queue_container.outcome_store import OutcomeStore
 from dockerparallel_redis_queue_container.settings import QueueSettings
 from dockerparallel_redis_queue_container.task_queue import TaskQueue
 
@@ -179,6 +181,11 @@ class Site:
 
     def queue(self) -> TaskQueue:
         return TaskQueue(self.connection, self.name, self.settings)
+
+    def store(self) -> OutcomeStore:
+        return OutcomeStore(
+            self.queue(), BlobLink(self.server.endpoint, self.server.password, 10.0)
+        )
 
     def client(
         self,

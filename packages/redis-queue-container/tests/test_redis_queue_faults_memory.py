@@ -21,6 +21,7 @@ from dockerparallel_redis_queue_container import (
 )
 from dockerparallel_redis_queue_container.executor import ClusterExecutor
 from dockerparallel_redis_queue_container.futures import ClusterFuture
+from dockerparallel_redis_queue_container.large_outcomes import read_stub
 from dockerparallel_redis_queue_container.records import Delivery, Task
 from dockerparallel_redis_queue_container.serialization import TaskPickler
 from dockerparallel_redis_queue_container.server import configuration
@@ -130,7 +131,7 @@ def test_results_that_nobody_fetches_hold_up_their_own_tasks_only(small: Site) -
     submit_raw(queue, "quick", 10, 1)
     small.start_workers(2)
     until(lambda: is_full(small), "the results to fill the memory")
-    quick = collect(queue, "quick", 10)
+    quick = collect(small, queue, "quick", 10)
     assert {name: len(data) for name, data in quick.items()} == {f"quick.{n}": 1 for n in range(10)}
     assert is_full(small)
     assert small.counts()["done"] < count + 10
@@ -139,14 +140,15 @@ def test_results_that_nobody_fetches_hold_up_their_own_tasks_only(small: Site) -
     os.kill(first["pid"], signal.SIGKILL)
     until(lambda: small.counts().get("died") == 1, "the death to be noticed")
     assert used(small) < used(small, "maxmemory") + 12 * MEGABYTE
-    slow = collect(queue, "slow", count)
+    slow = collect(small, queue, "slow", count)
     assert slow == {f"slow.{n}": give(n, MEGABYTE) for n in range(count)}
     assert small.counts()["done"] == count + 10
     assert small.counts()["died"] == 1
     queue.forget_client("slow")
 
 
-def collect(queue: TaskQueue, client: str, count: int) -> dict[str, bytes]:
+def collect(site: Site, queue: TaskQueue, client: str, count: int) -> dict[str, bytes]:
+    store = site.store()
     found: dict[str, bytes] = {}
     arrived: list[Delivery] = []
 
@@ -155,10 +157,15 @@ def collect(queue: TaskQueue, client: str, count: int) -> dict[str, bytes]:
         arrived = queue.take(client, arrived)
         for delivery in arrived:
             assert delivery.task_id not in found
-            found[delivery.task_id] = outcomes.load(delivery.outcome)[1]
+            outcome: Any = delivery.outcome
+            if delivery.is_stored:
+                outcome = store.get(delivery.task_id, delivery.outcome)
+                store.drop(delivery.task_id, read_stub(delivery.outcome).worker)
+            found[delivery.task_id] = outcomes.load(outcome)[1]
         return len(found) == count and not arrived
 
     until(fetch, "the results")
+    store.close()
     return found
 
 

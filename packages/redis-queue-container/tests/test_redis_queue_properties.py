@@ -18,6 +18,11 @@ from redis_queue_harness import Server, Site
 from redis_queue_state_machines import play
 
 from dockerparallel_redis_queue_container import settings as queue_settings
+from dockerparallel_redis_queue_container.large_outcomes import (
+    LargeOutcome,
+    read_inline,
+    read_stub,
+)
 from dockerparallel_redis_queue_container.records import Claimed, Delivery, Task, record_of
 from dockerparallel_redis_queue_container.task_queue import TaskQueue
 
@@ -42,6 +47,7 @@ class Queue(RuleBasedStateMachine):
         self.site = Site(self.server, self.folder)
         self.site.environment[queue_settings.MAX_ATTEMPTS] = "1000000"
         self.queue: TaskQueue = self.site.queue()
+        self.store = self.site.store()
         self.queue.announce_client(CLIENT)
         self.full = False
         self.last: tuple[int, list[Task]] = (0, [])
@@ -49,6 +55,7 @@ class Queue(RuleBasedStateMachine):
         self.cancelled: set[str] = set()
         self.begun: set[str] = set()
         self.held: dict[str, list[str]] = {"a": [], "b": [], "c": []}
+        self.lives = dict.fromkeys(self.held, 0)
         self.late: list[tuple[str, str]] = []
         self.visits = self.visitors_done = 0
         self.visiting = False
@@ -101,26 +108,43 @@ class Queue(RuleBasedStateMachine):
         finished, rest = ours[:finish], ours[finish:]
         if lost:
             # The server has done it, and the worker offers the same again.
-            self.hand_in(worker, finished, most, len(rest))
-        answer = self.hand_in(worker, finished, most, len(rest))
+            self.hand_in(self.name(worker), finished, most, len(rest), repeated=True)
+        answer = self.hand_in(self.name(worker), finished, most, len(rest), repeated=lost)
         claimed = [claim.task_id for claim in answer.tasks]
         if not answer.whole and not self.visiting:
             assert not [task_id for task_id in claimed if task_id.startswith(VISITOR)]
         self.held[worker] = claimed if answer.whole else rest + claimed
 
-    def hand_in(self, worker: str, finished: list[str], most: int, holding: int) -> Claimed:
-        records = [record_of(task_id, b"R" + task_id.encode()) for task_id in finished]
+    def name(self, worker: str) -> str:
+        """Return the id of a worker, which no other had before it."""
+        return f"{worker}{self.lives[worker]}"
+
+    def hand_in(
+        self, worker: str, finished: list[str], most: int, holding: int, *, repeated: bool = False
+    ) -> Claimed:
+        records = [record_of(task_id, self.outcome(worker, task_id)) for task_id in finished]
         self.begun.update(finished)
         answer = self.queue.claim(worker, records, most=most, holding=holding)
         counted = set(finished).difference(answer.dropped)
+        for task_id in answer.dropped:
+            # As a worker does, but where it repeats a request.
+            if not repeated:
+                self.store.drop(task_id, worker)
         self.visitors_done += sum(task_id.startswith(VISITOR) for task_id in counted)
         return answer
+
+    def outcome(self, worker: str, task_id: str) -> bytes:
+        """Return a result, and store that of each third task apart."""
+        text = task_id.encode()
+        if int(task_id.rpartition(".")[2]) % 3:
+            return b"R" + text
+        return self.store.put(task_id, worker, LargeOutcome([("w", text), ("f", b"data")]))
 
     @rule(worker=WORKERS)
     def wait(self, worker: str) -> None:
         # Only where it would not block.
-        if not self.held[worker] and self.has(f"inbox:{worker}"):
-            gift = self.queue.wait_for_task(worker, 0.001)
+        if not self.held[worker] and self.has(f"inbox:{self.name(worker)}"):
+            gift = self.queue.wait_for_task(self.name(worker), 0.001)
             if gift is not None:
                 self.held[worker] = [gift.task_id]
 
@@ -129,15 +153,16 @@ class Queue(RuleBasedStateMachine):
         ours = self.held[worker]
         self.held[worker], given = ours[:keep], ours[keep:]
         if given:
-            self.queue.give_back(worker, given)
+            self.queue.give_back(self.name(worker), given)
 
     @rule(worker=WORKERS, known=st.booleans(), blame=st.booleans())
     def die(self, worker: str, known: bool, blame: bool) -> None:
         ours = self.held[worker]
-        self.late += [(worker, task_id) for task_id in ours]
+        self.late += [(self.name(worker), task_id) for task_id in ours]
         ran = (ours[0] if ours else "-") if known else None
-        self.queue.bury(worker, b"Edied", blame=blame, ran=ran)
+        self.queue.bury(self.name(worker), b"Edied", blame=blame, ran=ran)
         self.held[worker] = []
+        self.lives[worker] += 1
 
     @rule(full=st.booleans())
     def change_memory(self, full: bool) -> None:
@@ -154,7 +179,7 @@ class Queue(RuleBasedStateMachine):
             return
         self.site.connection.config_set("maxmemory", 0)
         self.site.connection.set(prefix + "reaped", 1000 * seconds - 3_600_000)
-        for worker in self.held:
+        for worker in map(self.name, self.held):
             self.site.connection.zadd(prefix + "leases", {worker: 1000 * seconds - 1}, xx=True)
         self.change_memory(self.full)
         assert self.queue.reap(b"Edied") == 0
@@ -165,7 +190,7 @@ class Queue(RuleBasedStateMachine):
         seconds, _ = self.site.connection.time()
         leases = f"dp:{{{self.site.name}}}:leases"
         self.site.connection.config_set("maxmemory", 0)
-        self.site.connection.zadd(leases, {worker: 1000 * seconds - 1}, xx=True)
+        self.site.connection.zadd(leases, {self.name(worker): 1000 * seconds - 1}, xx=True)
         self.change_memory(self.full)
         self.queue.reap(b"Edied")
 
@@ -174,7 +199,7 @@ class Queue(RuleBasedStateMachine):
         """Hand in the outcome of an attempt whose worker was buried."""
         if self.late:
             worker, task_id = self.late.pop()
-            self.hand_in(worker, [task_id], 0, len(self.held[worker]))
+            self.hand_in(worker, [task_id], 0, 0)
 
     @rule(data=st.data())
     def cancel(self, data: st.DataObject) -> None:
@@ -198,11 +223,26 @@ class Queue(RuleBasedStateMachine):
 
     def receive(self, arrived: list[Delivery]) -> None:
         self.arrived = arrived
-        for task_id, outcome in arrived:
-            assert outcome == b"R" + task_id.encode()
+        for delivery in arrived:
+            task_id = delivery.task_id
+            if task_id not in self.results:
+                assert self.text_of(delivery) == task_id.encode()
+            if delivery.is_stored:
+                self.store.drop(task_id, read_stub(delivery.outcome).worker)
             # As the client does: a future that is done takes no second result.
             if task_id not in self.results:
                 self.results.append(task_id)
+
+    def text_of(self, delivery: Delivery) -> bytes:
+        outcome = bytes(delivery.outcome)
+        if delivery.is_stored:
+            found = self.store.get(delivery.task_id, outcome)
+            assert found is not None
+            return bytes(found.parts[0][1])
+        if outcome[:1] == b"P":
+            return bytes(read_inline(outcome).parts[0][1])
+        assert outcome[:1] == b"R"
+        return outcome[1:]
 
     @invariant()
     def a_cancelled_task_has_no_result(self) -> None:
@@ -216,7 +256,7 @@ class Queue(RuleBasedStateMachine):
         self.change_memory(full=False)
         self.go()
         for worker in ("b", "c"):
-            self.queue.bury(worker, b"Edied", blame=False)
+            self.queue.bury(self.name(worker), b"Edied", blame=False)
         while True:
             self.claim("a", 10, 4, lost=False)
             before = len(self.results)
@@ -228,8 +268,11 @@ class Queue(RuleBasedStateMachine):
         done = self.site.counts().get("done", 0)
         assert done - self.visitors_done == len(self.results)
         left = self.site.stored() - {"leases", "counts", "done", "client:client", "signal:client"}
-        assert left <= {"idle", "reaped", f"signal:{VISITOR}"}
+        # Who cannot know whether a request counted leaves what is stored until the client goes.
+        assert left <= {"idle", "reaped", f"signal:{VISITOR}", f"parts:{CLIENT}"}
         self.queue.forget_client(CLIENT)
+        assert f"parts:{CLIENT}" not in self.site.stored()
+        self.store.close()
         self.queue.close()
         self.site.close()
 

@@ -1,7 +1,7 @@
 """Carries large values to and from the server without copying them on the way.
 
 redis-py joins the parts of a command and splits replies in portions; for megabytes these copies
-cost more than the network. So this speaks the few lines of the protocol that two commands need.
+cost more than the network. So this speaks the few lines of the protocol that few commands need.
 """
 
 from __future__ import annotations
@@ -9,6 +9,8 @@ from __future__ import annotations
 import socket
 import struct
 import threading
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 
 import redis
@@ -22,7 +24,7 @@ from redis.exceptions import (
 from dockerparallel import Endpoint
 from dockerparallel_redis_queue_container.connection import KEEPALIVE
 from dockerparallel_redis_queue_container.hot_line import shut_down, unsent
-from dockerparallel_redis_queue_container.large_parts import Buffer
+from dockerparallel_redis_queue_container.large_parts import CHANGEABLE, Buffer
 
 _LINE_LIMIT = 1024
 _TRUNCATED = "The server of the queue closed the connection in the middle of a value."
@@ -59,20 +61,30 @@ class BlobLink:
         redis.RedisError, OSError
             The connection failed, or the server refused the request.
         """
-        size = memoryview(value).nbytes
-        head = _command_head(5, "SET", key) + b"$%d\r\n" % size
-        tail = b"\r\n" + b"".join(_bulk(text) for text in ("EX", str(seconds)))
-        with self._lock:
+        with self._talking() as link:
+            tail = b"".join(_bulk(text) for text in ("EX", str(seconds)))
+            self._send(link, _command_head(5, "SET", key), [value], tail)
+            self._line(link)
+
+    def put_field(
+        self, key: str, field_name: str, pieces: Sequence[Buffer | bytearray], seconds: int
+    ) -> None:
+        """Store pieces, one behind the other, as a field of a hash; may be repeated.
+
+        The hash expires after so many seconds. Raises as :meth:`put`.
+        """
+        with self._talking() as link:
+            tail = _command_head(3, "EXPIRE", key, str(seconds))
+            self._send(link, _command_head(4, "HSET", key, field_name), pieces, tail)
+            refusal = None
             try:
-                link = self._connected()
-                link.sendall(head)
-                link.sendall(value)
-                link.sendall(tail)
-                self._wait_for_answer(link)
                 self._line(link)
-            except (OSError, redis.ConnectionError):
-                self._drop()
-                raise
+            except ResponseError as error:
+                # The second command has an answer, too.
+                refusal = error
+            self._line(link)
+        if refusal is not None:
+            raise refusal
 
     def get(self, key: str) -> bytes | None:
         """Return a stored value; ``None`` where there is none.
@@ -82,19 +94,35 @@ class BlobLink:
         redis.RedisError, OSError
             The connection failed, or the server refused the request.
         """
-        with self._lock:
-            try:
-                link = self._connected()
-                link.sendall(_command_head(2, "GET", key))
-                size = int(self._line(link)[1:])
-                if size < 0:
-                    return None
-                value = _receive(link, size)
-                _receive(link, 2)
-                return value
-            except (OSError, ValueError, redis.ConnectionError):
-                self._drop()
-                raise
+        with self._talking() as link:
+            link.sendall(_command_head(2, "GET", key))
+            size = int(self._line(link)[1:])
+            if size < 0:
+                return None
+            value = _receive(link, size)
+            _receive(link, 2)
+            return value
+
+    def get_field(
+        self, key: str, field_name: str, parts: Sequence[tuple[str, int]]
+    ) -> list[tuple[str, bytes | bytearray]] | None:
+        """Return a field of a hash, cut into parts of these kinds and sizes; ``None`` if not there.
+
+        What may be changed comes as a ``bytearray``. Raises as :meth:`get`.
+        """
+        with self._talking() as link:
+            link.sendall(_command_head(3, "HGET", key, field_name))
+            size = int(self._line(link)[1:])
+            if size < 0:
+                return None
+            if size != sum(part_size for _, part_size in parts):
+                raise redis.ConnectionError(f"{field_name} has {size} bytes, which do not fit.")
+            found = [
+                (kind, _receive_into(link, n) if kind == CHANGEABLE else _receive(link, n))
+                for kind, n in parts
+            ]
+            _receive(link, 2)
+            return found
 
     def interrupt(self) -> None:
         """Fail the command that waits for the server, and all later ones; for any thread."""
@@ -107,6 +135,30 @@ class BlobLink:
             self._drop()
 
     # -----------------------------------------------------------------------------------------
+
+    @contextmanager
+    def _talking(self) -> Iterator[socket.socket]:
+        """Give the connection for one request, whose failure makes it useless for the next."""
+        with self._lock:
+            try:
+                yield self._connected()
+            except ResponseError:
+                # An answer like others.
+                raise
+            except BaseException:
+                self._drop()
+                raise
+
+    def _send(
+        self, link: socket.socket, head: bytes, pieces: Sequence[Buffer | bytearray], tail: bytes
+    ) -> None:
+        """Send a command whose last argument but those in ``tail`` consists of pieces, and wait."""
+        size = sum(memoryview(piece).nbytes for piece in pieces)
+        link.sendall(head + b"$%d\r\n" % size)
+        for piece in pieces:
+            link.sendall(piece)
+        link.sendall(b"\r\n" + tail)
+        self._wait_for_answer(link)
 
     def _connected(self) -> socket.socket:
         if self._interrupted:
@@ -195,3 +247,14 @@ def _receive(link: socket.socket, size: int) -> bytes:
         parts.append(part)
         size -= len(part)
     return parts[0] if len(parts) == 1 else b"".join(parts)
+
+
+def _receive_into(link: socket.socket, size: int) -> bytearray:
+    value = bytearray(size)
+    view = memoryview(value)
+    while view:
+        number = link.recv_into(view, 0, socket.MSG_WAITALL)
+        if not number:
+            raise redis.ConnectionError(_TRUNCATED)
+        view = view[number:]
+    return value

@@ -6,8 +6,13 @@ CLAIMING = """
 -- How many records a claim hands in, behind its other arguments.
 local ended = #ARGV - 7
 
--- An outcome that begins with "R" is a result.
-local function is_success(record) return string.byte(record, string.byte(record) + 2) == 82 end
+-- The kind of an outcome: "E" (69) is a failure, "S" (83) a result that is stored apart.
+local function kind_of(record) return string.byte(record, string.byte(record) + 2) end
+
+local function size_of(record)
+  if kind_of(record) ~= 83 then return #record end
+  return #record + tonumber(string.match(record, '^%d+', string.byte(record) + 3))
+end
 
 -- Take in the records that a worker has handed in; returns the ids of those that were not its own
 -- any more.
@@ -37,8 +42,8 @@ local function finish(worker, claimed, keep_s)
   end
   local done, bytes = 0, 0
   for _, record in ipairs(records) do
-    if is_success(record) then done = done + 1 end
-    bytes = bytes + #record
+    if kind_of(record) ~= 69 then done = done + 1 end
+    bytes = bytes + size_of(record)
   end
   redis.call('HINCRBY', p .. 'counts', 'result_bytes', bytes)
   for name, number in pairs({done = done, failed = #records - done}) do

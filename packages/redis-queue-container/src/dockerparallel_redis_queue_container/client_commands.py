@@ -52,7 +52,7 @@ class ClientCommands(QueueLine):
         submitted
             The number of a submission that the server has taken, and so must know of.
         """
-        for name in ("results", "signal"):
+        for name in ("results", "parts", "signal"):
             self.command("EXPIRE", self.key(f"{name}:{client}"), self.settings.result_expiry)
         key = self.key(f"client:{client}")
         last = self.command("GETEX", key, "EX", self.settings.result_expiry)

@@ -36,6 +36,7 @@ FORGET_CLIENT = (
 full = memory_is_full()
 local signal = p .. 'signal:' .. ARGV[1]
 redis.call('DEL', p .. 'client:' .. ARGV[1], p .. 'results:' .. ARGV[1])
+redis.call('UNLINK', p .. 'parts:' .. ARGV[1])
 redis.call('HDEL', p .. 'clients', ARGV[1])
 redis.call('RPUSH', signal, '')
 redis.call('EXPIRE', signal, ARGV[2])

@@ -5,6 +5,7 @@ from __future__ import annotations
 import logging
 import threading
 import time
+from collections import deque
 from collections.abc import Callable
 from dataclasses import dataclass, field
 
@@ -15,6 +16,8 @@ from dockerparallel import BrokenClusterError
 from dockerparallel_redis_queue_container import outcomes
 from dockerparallel_redis_queue_container.futures import OpenFutures
 from dockerparallel_redis_queue_container.inbox import Inbox
+from dockerparallel_redis_queue_container.large_outcomes import LargeOutcome, read_stub
+from dockerparallel_redis_queue_container.outcome_store import OutcomeStore
 from dockerparallel_redis_queue_container.records import Delivery
 from dockerparallel_redis_queue_container.task_queue import TaskQueue
 
@@ -39,6 +42,8 @@ class Collector:
         Whose results they are; on the same connection.
     futures
         Where results are delivered.
+    store
+        Where large results are; closed with the thread.
     server_timeout
         Seconds without an answer of the server after which all open futures fail.
     submitted
@@ -50,6 +55,7 @@ class Collector:
     queue: TaskQueue
     inbox: Inbox
     futures: OpenFutures
+    store: OutcomeStore
     server_timeout: float
     submitted: Callable[[], int] = int
     interrupt: Callable[[], None] = lambda: None
@@ -82,21 +88,27 @@ class Collector:
             self._collect()
         finally:
             self.queue.close()
+            self.store.close()
 
     def _collect(self) -> None:
         last_answer = time.monotonic()
         last_look = 0.0
+        arrived: deque[Delivery] = deque()
         while not self._closed.is_set():
             try:
                 if time.monotonic() - last_look >= _BLOCK_SECONDS:
                     last_look = time.monotonic()
                     if not self._look_after():
                         return
-                arrived = self.inbox.take()
-                last_answer = time.monotonic()
                 if not arrived:
-                    arrived = self.inbox.wait(_BLOCK_SECONDS)
+                    arrived.extend(self.inbox.take())
                     last_answer = time.monotonic()
+                if not arrived:
+                    arrived.extend(self.inbox.wait(_BLOCK_SECONDS))
+                    last_answer = time.monotonic()
+                with self._delivering:
+                    self._deliver_some(arrived)
+                last_answer = time.monotonic()
             except (RedisError, OSError) as error:
                 silent = time.monotonic() - last_answer
                 if self._closed.is_set():
@@ -106,12 +118,6 @@ class Collector:
                     return
                 # A short trouble: results wait on the server, and are asked for again.
                 time.sleep(_PAUSE)
-                continue
-            with self._delivering:
-                for delivery in arrived:
-                    self._deliver(delivery)
-                    # It may be big, and the next may be far.
-                    del delivery
 
     def _look_after(self) -> bool:
         """Do what is due each second; returns ``False`` where the server has lost its data."""
@@ -122,12 +128,33 @@ class Collector:
         self.queue.reap(outcomes.worker_died(self.queue.settings.max_attempts))
         return True
 
-    def _deliver(self, delivery: Delivery) -> None:
+    def _deliver_some(self, arrived: deque[Delivery]) -> None:
+        """Deliver what has arrived, up to the first large result, which may take a while."""
+        while arrived:
+            delivery = arrived[0]
+            if delivery.is_stored:
+                self._deliver_stored(delivery)
+                arrived.popleft()
+                return
+            arrived.popleft()
+            self._deliver(delivery.task_id, delivery.outcome)
+            # It may be big, and the next may be far.
+            del delivery
+
+    def _deliver_stored(self, delivery: Delivery) -> None:
+        """Get a large result and deliver it; may be repeated where the server does not answer."""
+        task_id = delivery.task_id
+        if self.futures.is_open(task_id):
+            self._deliver(task_id, self.store.get(task_id, delivery.outcome) or outcomes.missing())
+        if not self.inbox.keeps:
+            self.store.drop(task_id, read_stub(delivery.outcome).worker)
+
+    def _deliver(self, task_id: str, outcome: bytes | memoryview | LargeOutcome) -> None:
         try:
-            self.futures.resolve(delivery.task_id, delivery.outcome)
+            self.futures.resolve(task_id, outcome)
         except Exception:  # noqa: BLE001  # see below
             # A fault of ours must not cost the other futures their results.
-            _log.exception("The result of task %s could not be delivered", delivery.task_id)
+            _log.exception("The result of task %s could not be delivered", task_id)
 
     def _fail(self, failure: Callable[[], Exception]) -> None:
         with self._delivering:

@@ -13,6 +13,7 @@ from redis.exceptions import RedisError
 from dockerparallel_redis_queue_container.begun_marker import BegunMarker
 from dockerparallel_redis_queue_container.held_tasks import HeldTasks
 from dockerparallel_redis_queue_container.helper import Helper
+from dockerparallel_redis_queue_container.large_outcomes import LargeOutcome
 from dockerparallel_redis_queue_container.records import Claim
 
 _BLOCK_SECONDS = 1.0
@@ -49,7 +50,7 @@ class Desk:
                 self._helper.wake()
         return claim
 
-    def finish(self, outcome: bytes) -> None:
+    def finish(self, outcome: bytes | LargeOutcome) -> None:
         """Put down the outcome of the task that was begun."""
         self._held.finish(outcome)
 

@@ -20,11 +20,15 @@ local function take_when_full(worker, claimed)
   local tasks = p .. 'tasks'
   for _, id in ipairs(redis.call('LRANGE', tasks, 0, 99)) do
     local mailbox = mailbox_of(id)
-    local unfetched = redis.call('MEMORY', 'USAGE', p .. 'results:' .. mailbox, 'SAMPLES', 1)
+    local unfetched = 0
+    for _, name in ipairs({'results:', 'parts:'}) do
+      local used = redis.call('MEMORY', 'USAGE', p .. name .. mailbox, 'SAMPLES', 1)
+      unfetched = unfetched + (used or 0)
+    end
     if redis.call('HEXISTS', p .. 'payloads', id) == 0 or not is_wanted(mailbox) then
       redis.call('LREM', tasks, 1, id)
       forget({id})
-    elseif (unfetched or 0) <= 1048576 then
+    elseif unfetched <= 1048576 then
       redis.call('LREM', tasks, 1, id)
       redis.call('RPUSH', claimed, id)
       redis.call('HSET', p .. 'owners', id, worker)

@@ -12,6 +12,7 @@ from typing import Any, Protocol, TypeVar
 from dockerparallel import BrokenClusterError
 from dockerparallel_redis_queue_container import outcomes
 from dockerparallel_redis_queue_container.keys import number_of
+from dockerparallel_redis_queue_container.large_outcomes import LargeOutcome
 
 _T = TypeVar("_T")
 
@@ -173,7 +174,12 @@ class OpenFutures:
             if self._failure is not None:
                 raise self._failure()
 
-    def resolve(self, task_id: str, outcome: bytes | memoryview) -> None:
+    def is_open(self, task_id: str) -> bool:
+        """Tell whether a task's outcome is still waited for."""
+        future = self._futures.get(task_id)
+        return future is not None and not future.done()
+
+    def resolve(self, task_id: str, outcome: bytes | memoryview | LargeOutcome) -> None:
         """Give a future its outcome; one that is not open was delivered already."""
         future = self._futures.get(task_id)
         if future is None:

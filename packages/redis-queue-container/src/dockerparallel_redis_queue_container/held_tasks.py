@@ -7,8 +7,10 @@ import threading
 import time
 from collections import deque
 
+from dockerparallel_redis_queue_container.large_outcomes import LargeOutcome
+from dockerparallel_redis_queue_container.outcome_store import OutcomeStore
 from dockerparallel_redis_queue_container.pace import Pace
-from dockerparallel_redis_queue_container.records import Claim, delivery_of, record_of
+from dockerparallel_redis_queue_container.records import Claim, Finished, record_of
 from dockerparallel_redis_queue_container.task_queue import TaskQueue
 
 _LARGE_RESULTS = 1024 * 1024
@@ -28,6 +30,8 @@ class HeldTasks:
         Where tasks come from.
     worker_id
         The id under which they are claimed.
+    store
+        Where large outcomes are put.
 
     Attributes
     ----------
@@ -38,7 +42,7 @@ class HeldTasks:
     waiting
         Tasks that were claimed and have not begun.
     finished
-        Records of outcomes that are to be handed in.
+        Tasks whose outcomes are to be handed in.
     running
         The id of the task that runs, or "".
     begun
@@ -51,14 +55,15 @@ class HeldTasks:
         The id of a task that ran when its client had dropped it.
     """
 
-    def __init__(self, queue: TaskQueue, worker_id: str) -> None:
+    def __init__(self, queue: TaskQueue, worker_id: str, store: OutcomeStore) -> None:
         self.queue = queue
         self.worker_id = worker_id
+        self._store = store
         self.pace = Pace()
         self.talk = threading.Lock()
         self.hand = threading.Lock()
         self.waiting: deque[Claim] = deque()
-        self.finished: list[bytes] = []
+        self.finished: list[Finished] = []
         self.running = ""
         self.begun = 0.0
         self.last_talk = 0.0
@@ -83,11 +88,11 @@ class HeldTasks:
             self.running, self.begun = claim.task_id, time.monotonic()
         return claim
 
-    def finish(self, outcome: bytes) -> None:
+    def finish(self, outcome: bytes | LargeOutcome) -> None:
         """Put down the outcome of the task that was begun."""
         now = time.monotonic()
         with self.hand:
-            self.finished.append(record_of(self.running, outcome))
+            self.finished.append(Finished(self.running, outcome))
             self.running = ""
             self.pace.add(now - self.begun)
 
@@ -105,9 +110,10 @@ class HeldTasks:
             The server does not take the request; it may be repeated.
         """
         with self.hand:
-            records = list(self.finished)
+            finished = list(self.finished)
             holding = len(self.waiting) + bool(self.running)
-        size = sum(map(len, records))
+        size = sum(one.size for one in finished)
+        records = [record_of(one.task_id, self._stored(i, one)) for i, one in enumerate(finished)]
         if size > _LARGE_RESULTS:
             # Where the memory of the server fills up, no more than this one will exceed it.
             most = min(most, 1)
@@ -132,11 +138,26 @@ class HeldTasks:
             if reply.whole:
                 self.waiting.clear()
                 # The main thread went on meanwhile.
-                finished = (delivery_of(record).task_id for record in self.finished)
-                known = {self.running, *finished}
+                known = {self.running, *(one.task_id for one in self.finished)}
             self.waiting.extend(claim for claim in reply.tasks if claim.task_id not in known)
             self.last_talk = asked
-            return not self.waiting and not self.running, reply.spare
+            idle = not self.waiting and not self.running
+        for one in finished:
+            # One that was stored for an earlier request may have counted then, and be needed.
+            if one.task_id in reply.dropped and isinstance(one.outcome, LargeOutcome):
+                self._store.drop(one.task_id, self.worker_id)
+        return idle, reply.spare
+
+    def _stored(self, index: int, finished: Finished) -> bytes:
+        """Return what a record has of an outcome, which is stored apart now where it is large."""
+        outcome = finished.outcome
+        if isinstance(outcome, bytes):
+            return outcome
+        stub = self._store.put(finished.task_id, self.worker_id, outcome)
+        with self.hand:
+            # Once is enough, also where the request fails that hands it in.
+            self.finished[index] = Finished(finished.task_id, stub)
+        return stub
 
     def wait(self, seconds: float) -> None:
         """Block until the server gives this idle worker a task; with ``talk`` held."""

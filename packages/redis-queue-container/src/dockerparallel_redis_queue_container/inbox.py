@@ -17,6 +17,8 @@ class Inbox(Protocol):
     """What the collector asks; each may be repeated when the connection has failed."""
 
     queue: TaskQueue
+    keeps: bool
+    """Whether results stay on the server when they have been delivered."""
 
     @property
     def mailbox(self) -> str:
@@ -47,6 +49,7 @@ class SessionInbox:
 
     queue: TaskQueue
     session: str
+    keeps: bool = False
     _arrived: Sequence[Delivery] = field(default_factory=list)
 
     @property
@@ -88,6 +91,7 @@ class JobInbox:
     queue: TaskQueue
     session: str
     job: str
+    keeps: bool = True
     _taken: int = 0
 
     @property

@@ -118,7 +118,7 @@ if holder ~= '' and ARGV[3] ~= '1' and silent <= tonumber(ARGV[2]) then
   return {'in use', by, silent}
 end
 redis.call('DEL', key, p .. 'client:' .. holder, p .. 'numbers:@' .. job)
-redis.call('UNLINK', p .. 'results:@' .. job, p .. 'signal:@' .. job)
+redis.call('UNLINK', p .. 'results:@' .. job, p .. 'parts:@' .. job, p .. 'signal:@' .. job)
 redis.call('SREM', p .. 'jobs', job)
 return {'removed', next_number}
 """

@@ -23,6 +23,8 @@ key                           type    content
 ``clients``                   hash    client -> JSON that tells its process from all others
 ``results:<mailbox>``         list    records of results not yet acknowledged, the oldest first; of
                                       a job all of them
+``parts:<mailbox>``           hash    task id and worker -> a large result, for which a stub is
+                                      among the results
 ``signal:<mailbox>``          list    one item where there are new results: wakes the client
 ``cancelled:<token>``         string  for a minute: the answer to a request to cancel tasks
 ``jobs``                      set     names of the named jobs
@@ -47,7 +49,7 @@ client, or ``@<name>`` for a job.
 
 from __future__ import annotations
 
-PROTOCOL = 2
+PROTOCOL = 3
 """Raised when keys, scripts or pickles change so that older clients and workers cannot go along."""
 
 
@@ -59,6 +61,11 @@ def key_prefix(job_queue_name: str) -> str:
 def mailbox_of_job(name: str) -> str:
     """Return where the results of a job are collected."""
     return f"@{name}"
+
+
+def mailbox_of_task(task_id: str) -> str:
+    """Return where the result of a task is collected."""
+    return task_id.rpartition(".")[0]
 
 
 def number_of(task_id: str) -> int:

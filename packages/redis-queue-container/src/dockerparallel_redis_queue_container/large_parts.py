@@ -12,7 +12,7 @@ import pickle
 import secrets
 import threading
 from collections import OrderedDict
-from typing import Any
+from typing import Any, TypeGuard
 
 Buffer = bytes | memoryview
 
@@ -72,11 +72,11 @@ class LargeParts:
         self, args: tuple[Any, ...], kwargs: dict[str, Any]
     ) -> tuple[tuple[Any, ...], dict[str, Any]]:
         """Make long bytes among the arguments travel apart, as arrays do by themselves."""
-        if any(_is_long(value) for value in args):
-            args = tuple(pickle.PickleBuffer(v) if _is_long(v) else v for v in args)
-        if any(_is_long(value) for value in kwargs.values()):
+        if any(is_long(value) for value in args):
+            args = tuple(pickle.PickleBuffer(v) if is_long(v) else v for v in args)
+        if any(is_long(value) for value in kwargs.values()):
             kwargs = {
-                name: pickle.PickleBuffer(value) if _is_long(value) else value
+                name: pickle.PickleBuffer(value) if is_long(value) else value
                 for name, value in kwargs.items()
             }
         return args, kwargs
@@ -105,7 +105,8 @@ class LargeParts:
         self.blobs[name] = data
 
 
-def _is_long(value: object) -> bool:
+def is_long(value: object, least: int = LARGE) -> TypeGuard[bytes | bytearray]:
+    """Tell whether a value is bytes of at least so many."""
     # Not for subclasses, which may be pickled in their own way.
     kind = type(value)
-    return isinstance(value, (bytes, bytearray)) and kind in _LONG_KINDS and len(value) >= LARGE
+    return isinstance(value, (bytes, bytearray)) and kind in _LONG_KINDS and len(value) >= least

@@ -1,8 +1,9 @@
 """The outcome of a task as bytes: a result, or an exception with the worker's traceback.
 
-The first byte is ``R`` for a result, and the rest is its pickle; or ``E`` for an exception. The
-rest is then the pickle of a tuple of plain parts, which can be read anywhere: the text of the
-traceback, a description of the exception, and the pickle of the exception itself or ``None``.
+The first byte is ``R`` for a result, and the rest is its pickle; ``P`` or ``S`` for a large one
+(see ``large_outcomes``); or ``E`` for an exception. The rest is then the pickle of a tuple of plain
+parts, which can be read anywhere: the text of the traceback, a description of the exception, and
+the pickle of the exception itself or ``None``.
 """
 
 from __future__ import annotations
@@ -26,6 +27,14 @@ from dockerparallel_redis_queue_container.errors import (
 )
 from dockerparallel_redis_queue_container.exception_copies import RAISED_BY_VALUES, pickle_exception
 from dockerparallel_redis_queue_container.known_functions import ATOMS
+from dockerparallel_redis_queue_container.large_outcomes import (
+    IN_PARTS,
+    LargeOutcome,
+    ResultParts,
+    read_inline,
+    travels_apart,
+)
+from dockerparallel_redis_queue_container.large_parts import is_long
 from dockerparallel_redis_queue_container.memory_limit import over_the_limit
 from dockerparallel_redis_queue_container.module_origins import find_origin, is_fixed
 from dockerparallel_redis_queue_container.serialization import PICKLE_PROTOCOL
@@ -35,7 +44,7 @@ _EXCEPTION = b"E"
 _OUR_FOLDER = str(Path(__file__).parent)
 
 
-def success(value: object) -> bytes:
+def success(value: object) -> bytes | LargeOutcome:
     """Pickle the result of a task; called by the worker. Never raises what the value raises.
 
     Parameters
@@ -46,24 +55,27 @@ def success(value: object) -> bytes:
 
     Returns
     -------
-    bytes
+    bytes or LargeOutcome
         For `load`.
     """
-    if type(value) in ATOMS:
+    if type(value) in ATOMS and not is_long(value):
         # Making cloudpickle's pickler takes ten times as long.
-        return _RESULT + pickle.dumps(value, PICKLE_PROTOCOL)
-    with io.BytesIO() as buffer:
-        buffer.write(_RESULT)
-        try:
-            cloudpickle.CloudPickler(buffer, protocol=PICKLE_PROTOCOL).dump(value)
-        except RAISED_BY_VALUES as error:
-            message = (
-                f"The task has run, but its result, of type {_type_name(type(value))}, cannot be "
-                f"pickled to be sent to the client: {_text_of(error)}. Return something that can "
-                "be pickled, or the part of it that you need."
-            )
-            return _pack(ResultError(message), _traceback_text(error))
-        return buffer.getvalue()
+        text = pickle.dumps(value, PICKLE_PROTOCOL)
+        return ResultParts().outcome(memoryview(text)) or _RESULT + text
+    buffer, large = io.BytesIO(), ResultParts()
+    try:
+        cloudpickle.CloudPickler(buffer, protocol=PICKLE_PROTOCOL, buffer_callback=large.keep).dump(
+            travels_apart(value)
+        )
+    except RAISED_BY_VALUES as error:
+        message = (
+            f"The task has run, but its result, of type {_type_name(type(value))}, cannot be "
+            f"pickled to be sent to the client: {_text_of(error)}. Return something that can "
+            "be pickled, or the part of it that you need."
+        )
+        return _pack(ResultError(message), _traceback_text(error))
+    pickled = buffer.getbuffer()
+    return large.outcome(pickled) or _RESULT + pickled
 
 
 def failure(error: BaseException) -> bytes:
@@ -135,8 +147,19 @@ def worker_died(
     return _pack(error, "")
 
 
-def load(blob: bytes | memoryview) -> tuple[bool, Any]:
+def missing() -> bytes:
+    """Make the outcome of a task whose large result the server does not have any more."""
+    message = (
+        "The task has run, but the server has lost its result, which was stored apart because it "
+        "is large; perhaps it was restarted meanwhile. Submit the task again."
+    )
+    return _pack(ResultError(message), "")
+
+
+def load(blob: bytes | memoryview | LargeOutcome) -> tuple[bool, Any]:
     """Unpickle an outcome; called by the client.
+
+    One that is stored apart must have been fetched.
 
     Returns
     -------
@@ -149,6 +172,10 @@ def load(blob: bytes | memoryview) -> tuple[bool, Any]:
         gets a note that names the package to install on the workers.
     """
     try:
+        if not isinstance(blob, LargeOutcome) and blob[0] == IN_PARTS:
+            blob = read_inline(blob)
+        if isinstance(blob, LargeOutcome):
+            return True, blob.load()
         content = pickle.loads(memoryview(blob)[1:])  # noqa: S301  # from our own workers
     except RAISED_BY_VALUES as error:
         problem = ResultError(

@@ -5,6 +5,8 @@ from __future__ import annotations
 import enum
 from typing import Any, NamedTuple
 
+from dockerparallel_redis_queue_container.large_outcomes import STORED, LargeOutcome
+
 MOST_PAYLOAD = 512 * 1024 * 1024 - 4096
 """The biggest task or outcome, in bytes: Redis' limit of a value (``proto-max-bulk-len``)."""
 
@@ -47,11 +49,28 @@ class Claimed(NamedTuple):
     dropped: list[str]
 
 
+class Finished(NamedTuple):
+    """A task that a worker has finished and not handed in, with its outcome."""
+
+    task_id: str
+    outcome: bytes | LargeOutcome
+
+    @property
+    def size(self) -> int:
+        """How many bytes the outcome has."""
+        return len(self.outcome) if isinstance(self.outcome, bytes) else self.outcome.size
+
+
 class Delivery(NamedTuple):
     """One result as the client takes it."""
 
     task_id: str
     outcome: bytes | memoryview
+
+    @property
+    def is_stored(self) -> bool:
+        """Whether the outcome is a stub, and is to be got from the ``OutcomeStore``."""
+        return self.outcome[0] == STORED
 
 
 class Cancelled(enum.Enum):

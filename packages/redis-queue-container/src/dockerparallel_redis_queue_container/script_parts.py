@@ -34,7 +34,8 @@ local function is_wanted(mailbox)
 end
 
 local function keep_job(job, keep_s)
-  for _, name in ipairs({'jobs', 'job:' .. job, 'results:@' .. job, 'numbers:@' .. job}) do
+  for _, name in ipairs({'jobs', 'job:' .. job, 'results:@' .. job, 'parts:@' .. job,
+                           'numbers:@' .. job}) do
     redis.call('EXPIRE', p .. name, keep_s)
   end
 end
@@ -112,6 +113,8 @@ local function deliver(records, keep_s)
         redis.call('RPUSH', signal, alone and box[1] or '')
         redis.call('EXPIRE', signal, keep_s)
       end
+    else
+      redis.call('UNLINK', p .. 'parts:' .. mailbox)
     end
   end
 end
@@ -172,6 +175,8 @@ local function requeue(worker, limit, keep_s, died, blamed)
   if blamed == '' then blamed = ids[1] end
   for i = #ids, 1, -1 do
     local id, attempts = ids[i], 0
+    -- What it has stored and not handed in.
+    redis.call('HDEL', p .. 'parts:' .. mailbox_of(id), id .. ' ' .. worker)
     if not is_wanted(mailbox_of(id)) then
       forget({id})
     elseif redis.call('HEXISTS', p .. 'payloads', id) == 1 then

@@ -11,6 +11,7 @@ from functools import partial
 from typing import Any
 
 from dockerparallel import Endpoint
+from dockerparallel_redis_queue_container.blob_link import BlobLink
 from dockerparallel_redis_queue_container.blob_sender import BlobSender
 from dockerparallel_redis_queue_container.collector import Collector
 from dockerparallel_redis_queue_container.connection import connect
@@ -19,6 +20,7 @@ from dockerparallel_redis_queue_container.farewell import abandon, closed, inter
 from dockerparallel_redis_queue_container.futures import Canceller, ClusterFuture, OpenFutures
 from dockerparallel_redis_queue_container.inbox import JobInbox, SessionInbox
 from dockerparallel_redis_queue_container.jobs import JobBook, JobRequest
+from dockerparallel_redis_queue_container.outcome_store import OutcomeStore
 from dockerparallel_redis_queue_container.process_origin import has_ended, this_process
 from dockerparallel_redis_queue_container.records import MOST_PAYLOAD, Task
 from dockerparallel_redis_queue_container.sender import Sender
@@ -167,6 +169,7 @@ class ClientSession(Canceller):
             inbox.queue,
             inbox,
             self._futures,
+            OutcomeStore(inbox.queue, BlobLink(self._endpoint, self._password, timeout)),
             self.server_timeout,
             lambda: sender.submitted,
             partial(interrupt, self._queue, self._blobs),

@@ -26,11 +26,13 @@ from dockerparallel_redis_queue_container.desk import Desk
 from dockerparallel_redis_queue_container.errors import ResultError
 from dockerparallel_redis_queue_container.held_tasks import HeldTasks
 from dockerparallel_redis_queue_container.helper import BREAK_OFF
+from dockerparallel_redis_queue_container.large_outcomes import LargeOutcome
 from dockerparallel_redis_queue_container.log_tail import LogTail
 from dockerparallel_redis_queue_container.logs import configure_logging
 from dockerparallel_redis_queue_container.memory_limit import be_killed_first
 from dockerparallel_redis_queue_container.module_loader import TaskLoader
-from dockerparallel_redis_queue_container.records import MOST_PAYLOAD, Claim
+from dockerparallel_redis_queue_container.outcome_store import OutcomeStore
+from dockerparallel_redis_queue_container.records import MOST_PAYLOAD, Claim, Finished
 from dockerparallel_redis_queue_container.settings import WorkerSettings
 from dockerparallel_redis_queue_container.task_queue import TaskQueue
 
@@ -102,13 +104,15 @@ def run_worker(start: WorkerStart, settings: WorkerSettings) -> int:
     connection = connect(endpoint, settings.password, timeout=timeout)
     queue = TaskQueue(connection, settings.job_queue_name, settings.queue)
     link = BlobLink(endpoint, settings.password, timeout)
+    # The helper hands in while the main thread gets the parts of the next task.
+    store = OutcomeStore(queue, BlobLink(endpoint, settings.password, timeout))
     loader = TaskLoader(
         lambda digest: persist(lambda: queue.get_code(digest)),
         start.folder,
         lambda name: persist(lambda: link.get(queue.blob_key(name))),
     )
     try:
-        _work(start, queue, loader, stop)
+        _work(start, queue, store, loader, stop)
     except Stopping:
         _log.info("Ended by a signal")
     return 0
@@ -138,8 +142,14 @@ class _StopSwitch:
             raise Stopping
 
 
-def _work(start: WorkerStart, queue: TaskQueue, loader: TaskLoader, stop: _StopSwitch) -> None:
-    desk = Desk(HeldTasks(queue, start.worker_id), start.marker)
+def _work(
+    start: WorkerStart,
+    queue: TaskQueue,
+    store: OutcomeStore,
+    loader: TaskLoader,
+    stop: _StopSwitch,
+) -> None:
+    desk = Desk(HeldTasks(queue, start.worker_id, store), start.marker)
     signal.signal(BREAK_OFF, lambda _number, _frame: stop.break_off(desk))
     desk.start()
     _get_ready(start, queue, stop)
@@ -183,7 +193,8 @@ def _get_ready(start: WorkerStart, queue: TaskQueue, stop: _StopSwitch) -> None:
             return
 
 
-def _run(claim: Claim, loader: TaskLoader) -> bytes:
+def _run(claim: Claim, loader: TaskLoader) -> bytes | LargeOutcome:
+    outcome: bytes | LargeOutcome
     try:
         function, args, kwargs = loader.loads_call(claim.payload)
         outcome = outcomes.success(function(*args, **kwargs))
@@ -191,10 +202,11 @@ def _run(claim: Claim, loader: TaskLoader) -> bytes:
         # Whatever a task raises belongs to its caller, SystemExit and KeyboardInterrupt included.
         # `Stopping` comes here too; its outcome is not handed in.
         outcome = outcomes.failure(error)
-    if len(outcome) > MOST_PAYLOAD:
+    size = Finished(claim.task_id, outcome).size
+    if size > MOST_PAYLOAD:
         outcome = outcomes.failure(
             ResultError(
-                f"The result takes {len(outcome)} bytes, and the server takes at most "
+                f"The result takes {size} bytes, and the server takes at most "
                 f"{MOST_PAYLOAD}: return less, or write the result to a file or store."
             )
         )
