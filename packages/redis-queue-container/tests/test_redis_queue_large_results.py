@@ -71,6 +71,9 @@ def test_a_large_result_comes_as_it_was(site: Site, name: str) -> None:
         assert result == value
         held = getattr(result, "data", result)
         assert type(held) is type(getattr(value, "data", value))
+    # Another value in its place is not taken for it.
+    store.put("client.1", "w", LargeOutcome([("w", b"other")]))
+    assert store.get("client.1", stub) is None
     store.drop("client.1", "w")
     assert store.get("client.1", stub) is None
     assert site.stored() == set()

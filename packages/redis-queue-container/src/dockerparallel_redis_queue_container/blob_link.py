@@ -1,7 +1,7 @@
 """Carries large values to and from the server without copying them on the way.
 
 redis-py joins the parts of a command and splits replies in portions; for megabytes these copies
-cost more than the network. So this speaks the few lines of the protocol that few commands need.
+cost more than the network. So this speaks the lines of the protocol that a few commands need.
 """
 
 from __future__ import annotations
@@ -106,9 +106,10 @@ class BlobLink:
     def get_field(
         self, key: str, field_name: str, parts: Sequence[tuple[str, int]]
     ) -> list[tuple[str, bytes | bytearray]] | None:
-        """Return a field of a hash, cut into parts of these kinds and sizes; ``None`` if not there.
+        """Return a field of a hash, cut into parts of these kinds and sizes.
 
-        What may be changed comes as a ``bytearray``. Raises as :meth:`get`.
+        What may be changed comes as a ``bytearray``. ``None`` where there is no field, or not of
+        the sizes. Raises as :meth:`get`.
         """
         with self._talking() as link:
             link.sendall(_command_head(3, "HGET", key, field_name))
@@ -116,7 +117,9 @@ class BlobLink:
             if size < 0:
                 return None
             if size != sum(part_size for _, part_size in parts):
-                raise redis.ConnectionError(f"{field_name} has {size} bytes, which do not fit.")
+                # Another value. It is not read, so the connection is of no use any more.
+                self._drop()
+                return None
             found = [
                 (kind, _receive_into(link, n) if kind == CHANGEABLE else _receive(link, n))
                 for kind, n in parts

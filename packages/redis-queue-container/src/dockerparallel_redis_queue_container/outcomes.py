@@ -29,6 +29,7 @@ from dockerparallel_redis_queue_container.exception_copies import RAISED_BY_VALU
 from dockerparallel_redis_queue_container.known_functions import ATOMS
 from dockerparallel_redis_queue_container.large_outcomes import (
     IN_PARTS,
+    LARGE_RESULT,
     LargeOutcome,
     ResultParts,
     read_inline,
@@ -58,7 +59,7 @@ def success(value: object) -> bytes | LargeOutcome:
     bytes or LargeOutcome
         For `load`.
     """
-    if type(value) in ATOMS and not is_long(value):
+    if type(value) in ATOMS and not is_long(value, LARGE_RESULT):
         # Making cloudpickle's pickler takes ten times as long.
         text = pickle.dumps(value, PICKLE_PROTOCOL)
         return ResultParts().outcome(memoryview(text)) or _RESULT + text
