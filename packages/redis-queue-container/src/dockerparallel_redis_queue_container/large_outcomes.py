@@ -105,9 +105,9 @@ class ResultParts:
             self._parts.append((kind, _of_kind(kind, buffer.raw())))
         return False
 
-    def outcome(self, pickled: memoryview) -> LargeOutcome | None:
+    def outcome(self, pickled: bytes) -> LargeOutcome | None:
         """Return the result in parts; ``None`` where it is small."""
-        if not self._parts and pickled.nbytes < LARGE_RESULT:
+        if not self._parts and len(pickled) < LARGE_RESULT:
             return None
         return LargeOutcome([(WHOLE, pickled), *self._parts])
 

@@ -61,21 +61,24 @@ def success(value: object) -> bytes | LargeOutcome:
     """
     if type(value) in ATOMS and not is_long(value, LARGE_RESULT):
         # Making cloudpickle's pickler takes ten times as long.
-        text = pickle.dumps(value, PICKLE_PROTOCOL)
-        return ResultParts().outcome(memoryview(text)) or _RESULT + text
-    buffer, large = io.BytesIO(), ResultParts()
-    try:
-        cloudpickle.CloudPickler(buffer, protocol=PICKLE_PROTOCOL, buffer_callback=large.keep).dump(
-            travels_apart(value)
+        pickled = pickle.dumps(value, PICKLE_PROTOCOL)
+        return ResultParts().outcome(pickled) or _RESULT + pickled
+    large = ResultParts()
+    with io.BytesIO() as buffer:
+        pickler = cloudpickle.CloudPickler(
+            buffer, protocol=PICKLE_PROTOCOL, buffer_callback=large.keep
         )
-    except RAISED_BY_VALUES as error:
-        message = (
-            f"The task has run, but its result, of type {_type_name(type(value))}, cannot be "
-            f"pickled to be sent to the client: {_text_of(error)}. Return something that can "
-            "be pickled, or the part of it that you need."
-        )
-        return _pack(ResultError(message), _traceback_text(error))
-    pickled = buffer.getbuffer()
+        try:
+            pickler.dump(travels_apart(value))
+        except RAISED_BY_VALUES as error:
+            message = (
+                f"The task has run, but its result, of type {_type_name(type(value))}, cannot be "
+                f"pickled to be sent to the client: {_text_of(error)}. Return something that can "
+                "be pickled, or the part of it that you need."
+            )
+            return _pack(ResultError(message), _traceback_text(error))
+        # Not a view of the buffer: with one, the collector of Python 3.12 and 3.13 may crash.
+        pickled = buffer.getvalue()
     return large.outcome(pickled) or _RESULT + pickled
 
 
