@@ -7,7 +7,7 @@ import threading
 import time
 from collections import deque
 
-from dockerparallel_redis_queue_container.large_outcomes import LargeOutcome
+from dockerparallel_redis_queue_container.large_outcomes import LargeOutcome, size_of
 from dockerparallel_redis_queue_container.outcome_store import OutcomeStore
 from dockerparallel_redis_queue_container.pace import Pace
 from dockerparallel_redis_queue_container.records import Claim, Finished, record_of
@@ -112,7 +112,7 @@ class HeldTasks:
         with self.hand:
             finished = list(self.finished)
             holding = len(self.waiting) + bool(self.running)
-        size = sum(one.size for one in finished)
+        size = sum(size_of(one.outcome) for one in finished)
         records = [record_of(one.task_id, self._stored(i, one)) for i, one in enumerate(finished)]
         if size > _LARGE_RESULTS:
             # Where the memory of the server fills up, no more than this one will exceed it.

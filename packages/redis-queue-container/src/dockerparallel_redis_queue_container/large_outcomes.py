@@ -77,6 +77,11 @@ class LargeOutcome:
         return pickle.loads(first, buffers=[data for _, data in others])  # noqa: S301  # our workers
 
 
+def size_of(outcome: bytes | LargeOutcome) -> int:
+    """Return how many bytes an outcome has, large or not."""
+    return len(outcome) if isinstance(outcome, bytes) else outcome.size
+
+
 class Stub(NamedTuple):
     """What :meth:`LargeOutcome.stub` says."""
 
@@ -127,12 +132,12 @@ def read_inline(outcome: Buffer) -> LargeOutcome:
     """Read an outcome that begins with ``P``; what may be changed is copied."""
     view = memoryview(outcome)
     # Tables are short, and a search through a view is not to be had.
-    start = end = 1
+    end = 1
     while view[end] != ord("\n"):
         end += 1
     parts: list[tuple[str, Buffer | bytearray]] = []
     position = end + 1
-    for kind, size in _parts_of(bytes(view[start:end]).decode()):
+    for kind, size in _parts_of(bytes(view[1:end]).decode()):
         data = view[position : position + size]
         parts.append((kind, _of_kind(kind, data)))
         position += size

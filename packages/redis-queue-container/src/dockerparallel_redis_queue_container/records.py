@@ -55,11 +55,6 @@ class Finished(NamedTuple):
     task_id: str
     outcome: bytes | LargeOutcome
 
-    @property
-    def size(self) -> int:
-        """How many bytes the outcome has."""
-        return len(self.outcome) if isinstance(self.outcome, bytes) else self.outcome.size
-
 
 class Delivery(NamedTuple):
     """One result as the client takes it."""

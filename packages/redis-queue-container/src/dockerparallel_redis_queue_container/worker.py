@@ -26,13 +26,13 @@ from dockerparallel_redis_queue_container.desk import Desk
 from dockerparallel_redis_queue_container.errors import ResultError
 from dockerparallel_redis_queue_container.held_tasks import HeldTasks
 from dockerparallel_redis_queue_container.helper import BREAK_OFF
-from dockerparallel_redis_queue_container.large_outcomes import LargeOutcome
+from dockerparallel_redis_queue_container.large_outcomes import LargeOutcome, size_of
 from dockerparallel_redis_queue_container.log_tail import LogTail
 from dockerparallel_redis_queue_container.logs import configure_logging
 from dockerparallel_redis_queue_container.memory_limit import be_killed_first
 from dockerparallel_redis_queue_container.module_loader import TaskLoader
 from dockerparallel_redis_queue_container.outcome_store import OutcomeStore
-from dockerparallel_redis_queue_container.records import MOST_PAYLOAD, Claim, Finished
+from dockerparallel_redis_queue_container.records import MOST_PAYLOAD, Claim
 from dockerparallel_redis_queue_container.settings import WorkerSettings
 from dockerparallel_redis_queue_container.task_queue import TaskQueue
 
@@ -202,7 +202,7 @@ def _run(claim: Claim, loader: TaskLoader) -> bytes | LargeOutcome:
         # Whatever a task raises belongs to its caller, SystemExit and KeyboardInterrupt included.
         # `Stopping` comes here too; its outcome is not handed in.
         outcome = outcomes.failure(error)
-    size = Finished(claim.task_id, outcome).size
+    size = size_of(outcome)
     if size > MOST_PAYLOAD:
         outcome = outcomes.failure(
             ResultError(
